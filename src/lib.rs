@@ -1,0 +1,8 @@
+//! respool: a reverse proxy that gives any event server replay.
+
+pub mod id;
+
+pub mod window;
+
+pub mod body;
+pub mod proxy;
