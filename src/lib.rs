@@ -1,6 +1,7 @@
 //! respool: a reverse proxy that gives any event server replay.
 
 pub mod id;
+pub mod sse;
 
 pub mod window;
 
