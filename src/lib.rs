@@ -4,5 +4,9 @@ pub mod id;
 
 pub mod window;
 
+pub mod metrics;
+
 pub mod body;
 pub mod proxy;
+
+pub mod config;
