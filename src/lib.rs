@@ -5,5 +5,9 @@ pub mod sse;
 
 pub mod window;
 
+pub mod metrics;
+
 pub mod body;
 pub mod proxy;
+
+pub mod config;

@@ -1,0 +1,65 @@
+//! What is wrong with what the operator wrote, where, and what would be right.
+
+use std::fmt;
+
+/// One mistake, in words for the operator. Never holds the value of a secret.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fault {
+    /// Where it was written.
+    pub place: Place,
+    /// What is wrong.
+    pub message: String,
+    /// What would be right.
+    pub remedy: String,
+}
+
+/// Where something was written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// In a file; line and column count from 1, columns in characters.
+    File {
+        /// The file's name, as given.
+        name: String,
+        /// Line.
+        line: usize,
+        /// Column.
+        column: usize,
+    },
+    /// A file as a whole, by the name given.
+    Whole(String),
+    /// A flag or an environment variable, by its name.
+    Named(&'static str),
+    /// Nowhere: it is missing.
+    Nowhere,
+}
+
+impl Place {
+    /// The place of the byte at `offset` of a file's `text`.
+    #[must_use]
+    pub fn in_file(name: &str, text: &str, offset: usize) -> Self {
+        let before = &text.as_bytes()[..offset.min(text.len())];
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let column = String::from_utf8_lossy(&before[start..]).chars().count() + 1;
+        Self::File { name: name.to_owned(), line, column }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { name, line, column } => write!(f, "{name}:{line}:{column}: "),
+            Self::Whole(name) => write!(f, "{name}: "),
+            Self::Named(name) => write!(f, "{name}: "),
+            Self::Nowhere => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}; {}", self.place, self.message, self.remedy)
+    }
+}
+
+impl std::error::Error for Fault {}

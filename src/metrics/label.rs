@@ -1,0 +1,118 @@
+//! The closed labels: what a metric can tell apart.
+
+use std::{fmt, hash::Hash};
+
+/// A label whose values are known when the program is built.
+pub trait Label: Copy + Eq + Hash + fmt::Debug + Send + Sync + 'static {
+    /// The label's name.
+    const NAME: &'static str;
+    /// Every value, each at its [`Label::place`].
+    const ALL: &'static [Self];
+    /// The value as it is read.
+    fn text(self) -> &'static str;
+    /// Where the value stands in [`Label::ALL`].
+    fn place(self) -> usize;
+}
+
+macro_rules! label {
+    ($(#[$about:meta])* $name:ident, $label:literal { $($(#[$doc:meta])* $value:ident = $text:literal,)+ }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        pub enum $name { $($(#[$doc])* $value,)+ }
+
+        impl Label for $name {
+            const NAME: &'static str = $label;
+            const ALL: &'static [Self] = &[$(Self::$value,)+];
+            fn text(self) -> &'static str {
+                match self { $(Self::$value => $text,)+ }
+            }
+            fn place(self) -> usize {
+                self as usize
+            }
+        }
+    };
+}
+
+label! {
+    /// The kind of a stream.
+    Kind, "kind" {
+        /// A session: one upstream connection for one client.
+        Private = "private",
+        /// One upstream connection for every client with the same key.
+        Shared = "shared",
+    }
+}
+
+label! {
+    /// How a request for an event stream was answered.
+    Answer, "answer" {
+        /// It brought no id: a new client.
+        Fresh = "fresh",
+        /// It got everything that it missed.
+        Resumed = "resumed",
+        /// Its id is older than the window.
+        GapExpired = "gap_expired",
+        /// Its id is of another generation.
+        GapGeneration = "gap_generation",
+        /// Its id is ahead of the tail.
+        GapAhead = "gap_ahead",
+        /// Its id is none of ours: the upstream may know it.
+        Foreign = "foreign",
+        /// It was given no ids, so nothing is kept for it.
+        Passed = "passed",
+    }
+}
+
+label! {
+    /// How the upstream answered when a stream was opened.
+    Connect, "outcome" {
+        /// With an event stream.
+        Stream = "stream",
+        /// With anything else.
+        Refused = "refused",
+        /// Not at all.
+        Failed = "failed",
+    }
+}
+
+label! {
+    /// How a stream ended.
+    End, "end" {
+        /// The upstream ended it properly.
+        Finished = "finished",
+        /// The upstream's connection was lost.
+        Lost = "lost",
+        /// An event was larger than the limit.
+        Oversized = "oversized",
+        /// Its lingering upstream connection gave way to others, or its time was over.
+        Evicted = "evicted",
+        /// The program is about to end.
+        Drained = "drained",
+    }
+}
+
+label! {
+    /// Why a client was cut.
+    Cut, "reason" {
+        /// Its upstream was lost.
+        Lost = "lost",
+        /// What it had coming is no longer retained.
+        Behind = "behind",
+        /// The program is about to end.
+        Drain = "drain",
+        /// It took nothing for too long.
+        Stalled = "stalled",
+    }
+}
+
+label! {
+    /// What became of a request.
+    Outcome, "outcome" {
+        /// The upstream answered it.
+        Forwarded = "forwarded",
+        /// We answered it: it was no request that may be forwarded.
+        Refused = "refused",
+        /// The upstream did not answer it, or answered nonsense.
+        Failed = "failed",
+    }
+}
