@@ -1,8 +1,10 @@
 //! respool: a reverse proxy that gives any event server replay.
 
+pub mod dice;
 pub mod id;
 pub mod sse;
 
+pub mod route;
 pub mod window;
 
 pub mod metrics;

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroUsize, time::Duration};
 
-use crate::proxy::route::Route;
+use crate::route::Route;
 
 mod fault;
 

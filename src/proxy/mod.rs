@@ -1,3 +1,1 @@
 //! HTTP: from a client's request to its answer.
-
-pub mod route;
