@@ -5,4 +5,7 @@ pub mod id;
 pub mod window;
 
 pub mod body;
+pub mod drain;
+pub mod net;
 pub mod proxy;
+pub mod server;
