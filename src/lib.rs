@@ -7,9 +7,13 @@ pub mod sse;
 pub mod route;
 pub mod window;
 
+pub mod drain;
 pub mod metrics;
+pub mod net;
 
 pub mod body;
+pub mod fault;
 pub mod proxy;
+pub mod server;
 
 pub mod config;

@@ -1,1 +1,3 @@
 //! HTTP: from a client's request to its answer.
+
+pub mod hygiene;
