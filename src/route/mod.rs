@@ -8,6 +8,7 @@ use http::HeaderMap;
 
 use crate::window::Bounds;
 
+pub(crate) use key::has_own_origin;
 pub use key::{Key, Keyer};
 
 /// What the operator says of the requests whose path matches.

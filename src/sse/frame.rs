@@ -56,6 +56,12 @@ impl<'a> Frame<'a> {
         self.facts.retry.clone().map(|at| &self.bytes[at])
     }
 
+    /// How long the line is that [`stamp`](super::stamp) writes for this id.
+    #[must_use]
+    pub fn id_line_len(&self, id: &[u8]) -> usize {
+        b"id: ".len() + id.len() + self.facts.eol.len()
+    }
+
     /// The lines before the blank one: each with its name, value and end.
     pub(super) fn lines(&self) -> impl Iterator<Item = Line<'a>> {
         let mut rest = &self.bytes[..self.facts.blank];

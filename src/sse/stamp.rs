@@ -7,7 +7,7 @@ use super::frame::{Field, Frame};
 /// frame nothing of it is missing when the id is there.
 ///
 /// Ours ends as the line before it does. A frame without a blank line takes no id.
-pub fn stamp(frame: &Frame<'_>, id: Option<&dyn std::fmt::Display>, out: &mut Vec<u8>) {
+pub fn stamp(frame: &Frame<'_>, id: Option<&[u8]>, out: &mut Vec<u8>) {
     let facts = &frame.facts;
     let (lines, blank) = frame.bytes.split_at(facts.blank);
     let eol = &frame.bytes[facts.eol.clone()];
@@ -22,8 +22,8 @@ pub fn stamp(frame: &Frame<'_>, id: Option<&dyn std::fmt::Display>, out: &mut Ve
         out.extend_from_slice(eol);
     }
     if let (Some(id), false) = (id, blank.is_empty()) {
-        // Writing to a Vec cannot fail.
-        let _ = std::io::Write::write_fmt(out, format_args!("id: {id}"));
+        out.extend_from_slice(b"id: ");
+        out.extend_from_slice(id);
         out.extend_from_slice(eol);
     }
     out.extend_from_slice(blank);
@@ -54,7 +54,7 @@ mod tests {
         let mut splitter = Splitter::new(1024);
         splitter
             .feed(frame.as_bytes(), |frame| {
-                stamp(&frame, id.as_ref().map(|id| id as &dyn std::fmt::Display), &mut out);
+                stamp(&frame, id.map(str::as_bytes), &mut out);
             })
             .unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), expected, "{frame:?} {id:?}");

@@ -191,6 +191,25 @@ impl LiveWindow {
         }
     }
 
+    /// Resolves when there is no cursor. Only one task may wait, the one that asks for the audience.
+    pub async fn vacant(&self) {
+        std::future::poll_fn(|cx| match self.audience(cx).readers {
+            0 => Poll::Ready(()),
+            _ => Poll::Pending,
+        })
+        .await;
+    }
+
+    /// Wakes everyone who waits, for something that is not in the window.
+    pub fn wake(&self) {
+        self.write(|_| ());
+    }
+
+    /// Makes room for others; see [`Window::give_way`].
+    pub fn give_way(&self, excess: usize) -> usize {
+        self.write(|writer| writer.window().give_way(excess))
+    }
+
     /// How many cursors there are.
     #[must_use]
     pub fn readers(&self) -> usize {

@@ -12,7 +12,7 @@ mod sync;
 
 use std::{num::NonZeroUsize, time::Duration};
 
-pub use cursor::{Budget, Cursor, LiveWindow, Step};
+pub use cursor::{Audience, Budget, Cursor, LiveWindow, Step, Writer};
 pub use keep::{End, Gap, Parts, Place, Verdict, Window};
 
 /// What a returning client may have: the newest events within all three bounds.
