@@ -10,7 +10,6 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, header, request::Parts, response};
 use tokio::time::{sleep, timeout};
-use tower::ServiceExt as _;
 
 use super::{
     Joined, Registry, lock,
@@ -105,7 +104,7 @@ impl Keeper {
             Source::Pin => (None, None),
         };
         let parts = asker.as_ref().map(|asker| asker.request.clone()).or(request);
-        let call = self.registry.0.upstream.clone().oneshot(self.request(parts.as_deref())?);
+        let call = self.registry.ask(self.request(parts.as_deref())?);
         let answer = match &asker {
             Some(asker) => self.while_wanted(asker, call).await?,
             None => call.await,

@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use tower::util::BoxCloneSyncService;
+use tower::{ServiceExt as _, util::BoxCloneSyncService};
 
 use crate::{
     body::Relay,
@@ -25,6 +25,7 @@ use crate::{
     fault::Fault,
     id::Generation,
     metrics::{Held, Kind, Metrics},
+    net::BoxFuture,
     pump::{Lingerers, Parts, Relieve},
     route::{Key, Route},
     window::{Budget, Cursor, LiveWindow, Verdict},
@@ -139,6 +140,12 @@ impl Registry {
                 .flat_map(|stream| stream.windows().into_iter().map(|window| (stream.key(), window))),
         );
         all
+    }
+
+    /// Asks the upstream. Behind a pointer, since the compiler cannot see that the service's own future is `Send`
+    /// from within another.
+    fn ask(&self, request: http::Request<Relay>) -> BoxFuture<Result<http::Response<Relay>, Fault>> {
+        Box::pin(self.0.upstream.clone().oneshot(request))
     }
 
     /// A place among the streams, if there is one.
