@@ -1,1 +1,5 @@
 //! Everything that is seen from outside.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+/// What the operator wrote: what it resolves to, or what is wrong with it and where.
+mod config;
