@@ -7,6 +7,9 @@ pub mod window;
 pub mod metrics;
 
 pub mod body;
+pub mod drain;
+pub mod net;
 pub mod proxy;
+pub mod server;
 
 pub mod config;

@@ -1,0 +1,262 @@
+//! A client's connection: what its requests may ask of it.
+
+use std::{
+    io,
+    net::IpAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf},
+    net::{TcpStream, UnixStream},
+    time::{Sleep, sleep},
+};
+
+use crate::drain::{Drain, Presence};
+
+/// Whose connection a request came by; `None` for a unix socket. In each request's extensions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Peer(pub Option<IpAddr>);
+
+/// What a client can be connected by.
+pub trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// Has the coming drop tell the other side that the connection broke, where the transport can.
+    fn reset(&self) {}
+}
+
+impl Socket for TcpStream {
+    fn reset(&self) {
+        // Without it the drop sends a FIN, which an HTTP/1.0 client takes for a proper end.
+        let _ = socket2::SockRef::from(self).set_linger(Some(Duration::ZERO));
+    }
+}
+impl Socket for UnixStream {}
+impl Socket for DuplexStream {}
+
+/// A request's handle to its own connection. In each request's extensions; cheap to clone, and without effect
+/// once the connection is gone.
+#[derive(Clone, Debug)]
+pub struct Control(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    /// Milliseconds; 0 is no limit.
+    stall: AtomicU32,
+    reset: AtomicBool,
+    flush_wanted: AtomicBool,
+    flushed: AtomicBool,
+    drain: Drain,
+}
+
+impl Control {
+    /// The handle of a connection that ends with `drain`.
+    #[must_use]
+    pub fn new(drain: Drain) -> Self {
+        Self(Arc::new(Shared {
+            stall: AtomicU32::new(0),
+            reset: AtomicBool::new(false),
+            flush_wanted: AtomicBool::new(false),
+            flushed: AtomicBool::new(false),
+            drain,
+        }))
+    }
+
+    /// From now on the connection is cut when the client takes nothing for `limit` although something is there for
+    /// it. A later call replaces the limit, from the next write on; less than a millisecond counts as one.
+    pub fn limit_stalls(&self, limit: Duration) {
+        let millis = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX).max(1);
+        self.0.stall.store(millis, Relaxed);
+    }
+
+    /// From now on the socket is closed with a reset when it is dropped: so is a client cut for whom the end of the
+    /// connection would be the proper end of the body (HTTP/1.0). What the client has not taken yet is lost.
+    pub fn reset_on_close(&self) {
+        self.0.reset.store(true, Relaxed);
+    }
+
+    /// Takes [`reset_on_close`](Self::reset_on_close) back.
+    pub fn close_properly(&self) {
+        self.0.reset.store(false, Relaxed);
+    }
+
+    /// The end that this connection belongs to.
+    #[must_use]
+    pub fn drain(&self) -> &Drain {
+        &self.0.drain
+    }
+
+    /// Asks to be woken (through the connection's own task) once everything written so far is with the socket.
+    pub(crate) fn want_flush(&self) {
+        self.0.flushed.store(false, Relaxed);
+        self.0.flush_wanted.store(true, Relaxed);
+    }
+
+    /// Whether that is so since [`want_flush`](Self::want_flush).
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.0.flushed.load(Relaxed)
+    }
+
+    fn stall(&self) -> Option<Duration> {
+        match self.0.stall.load(Relaxed) {
+            0 => None,
+            millis => Some(Duration::from_millis(u64::from(millis))),
+        }
+    }
+}
+
+/// A client's socket, with what [`Control`] asks for carried out, and whatever has to live as long as it does. It
+/// costs an idle connection a few words: the timer exists only while a write waits.
+#[derive(Debug)]
+pub struct Client<S: Socket, K = ()> {
+    socket: S,
+    control: Control,
+    stalled: Option<Pin<Box<Sleep>>>,
+    _presence: Presence,
+    _keep: K,
+}
+
+impl<S: Socket, K> Client<S, K> {
+    /// Wraps a socket; `keep` is dropped with it, also after an upgrade has carried it elsewhere.
+    pub fn new(socket: S, control: Control, keep: K) -> Self {
+        let presence = control.drain().presence();
+        Self { socket, control, stalled: None, _presence: presence, _keep: keep }
+    }
+
+    /// What a write came to: progress forgets the stall, waiting counts towards it.
+    fn written<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let Some(limit) = self.control.stall() else { return Poll::Pending };
+        let timer = self.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")))
+    }
+}
+
+impl<S: Socket, K> Drop for Client<S, K> {
+    fn drop(&mut self) {
+        if self.control.0.reset.load(Relaxed) {
+            self.socket.reset();
+        }
+    }
+}
+
+impl<S: Socket, K: Unpin> AsyncRead for Client<S, K> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_read(cx, buf)
+    }
+}
+
+impl<S: Socket, K: Unpin> AsyncWrite for Client<S, K> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.socket).poll_write(cx, buf);
+        self.written(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
+        self.written(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    /// hyper flushes only when all its own buffers are written, which is what [`Control::want_flush`] waits for.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.socket).poll_flush(cx);
+        let shared = &self.control.0;
+        if matches!(flushed, Poll::Ready(Ok(()))) && shared.flush_wanted.swap(false, Relaxed) {
+            shared.flushed.store(true, Relaxed);
+            cx.waker().wake_by_ref();
+        }
+        flushed
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, duplex},
+        time::Instant,
+    };
+
+    use super::*;
+
+    fn client(room: usize) -> (Client<DuplexStream>, DuplexStream, Control) {
+        let (near, far) = duplex(room);
+        let control = Control::new(Drain::default());
+        (Client::new(near, control.clone(), ()), far, control)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_is_cut_after_the_limit() {
+        let (mut client, _far, control) = client(4);
+        control.limit_stalls(Duration::from_secs(30));
+        let start = Instant::now();
+        let fault = client.write_all(b"more than four").await.unwrap_err();
+        assert_eq!(fault.kind(), io::ErrorKind::TimedOut);
+        assert!(start.elapsed() >= Duration::from_secs(30) && start.elapsed() < Duration::from_secs(31));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_a_little_is_waited_for() {
+        let (mut client, mut far, control) = client(1);
+        control.limit_stalls(Duration::from_secs(30));
+        tokio::spawn(async move {
+            for _ in 0..10 {
+                tokio::time::sleep(Duration::from_secs(20)).await;
+                far.read_u8().await.unwrap();
+            }
+        });
+        client.write_all(b"ten bytes!").await.unwrap();
+        assert!(client.stalled.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_limit_a_client_may_take_its_time() {
+        let (mut client, mut far, _control) = client(1);
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(3600)).await;
+            far.read_exact(&mut [0; 2]).await.unwrap();
+        });
+        client.write_all(b"ab").await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_reset_is_seen_as_one() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        for reset in [true, false] {
+            let mut far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let control = Control::new(Drain::default());
+            let client = Client::new(listener.accept().await.unwrap().0, control.clone(), ());
+            if reset {
+                control.reset_on_close();
+            }
+            drop(client);
+            let seen = far.read(&mut [0; 1]).await.map_err(|fault| fault.kind());
+            let wanted = if reset { Err(io::ErrorKind::ConnectionReset) } else { Ok(0) };
+            assert_eq!(seen, wanted);
+        }
+    }
+}

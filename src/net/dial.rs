@@ -1,0 +1,202 @@
+//! Where the upstream is, and a connection to it.
+
+use std::{fmt, io, path::PathBuf, pin::Pin, str::FromStr, sync::Arc, time::Duration};
+
+use http::uri::{Authority, Uri};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream, lookup_host},
+    time::{Instant, timeout_at},
+};
+
+/// How long the upstream may take to accept a connection, over all its addresses.
+const CONNECT: Duration = Duration::from_secs(5);
+/// An upstream that is silent for this long is asked whether it is still there.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// A future behind a pointer.
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Bytes, both ways.
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
+
+/// Bytes, both ways, whatever carries them.
+pub type BoxIo = Box<dyn Io>;
+
+/// Connects to the upstream; a trait, so that a test can hand out pipes.
+pub trait Dial: Send + Sync + 'static {
+    /// One new connection. `TimedOut` says that nobody accepted it in time. Dropping the future gives it up.
+    fn dial(&self) -> BoxFuture<io::Result<BoxIo>>;
+}
+
+impl<F> Dial for F
+where
+    F: Fn() -> BoxFuture<io::Result<BoxIo>> + Send + Sync + 'static,
+{
+    fn dial(&self) -> BoxFuture<io::Result<BoxIo>> {
+        self()
+    }
+}
+
+/// Where the upstream is: `http://host[:port]` or `unix:/path`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Upstream {
+    /// Over TCP; resolved anew for each connection.
+    Http(Authority),
+    /// Over a unix socket.
+    Unix(PathBuf),
+}
+
+/// Why a text names no upstream, and what would.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// TLS is asked for.
+    #[error("https upstreams are not supported yet; use http://host:port or unix:/path")]
+    Https,
+    /// More than an address.
+    #[error("an upstream is an address without {0}; use http://host:port or unix:/path")]
+    Extra(&'static str),
+    /// Something else altogether.
+    #[error("this is no address of an upstream; use http://host:port or unix:/path")]
+    Malformed,
+}
+
+impl FromStr for Upstream {
+    type Err = UpstreamError;
+
+    fn from_str(text: &str) -> Result<Self, UpstreamError> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return if path.starts_with('/') {
+                Ok(Self::Unix(path.into()))
+            } else {
+                Err(UpstreamError::Malformed)
+            };
+        }
+        if text.contains('#') {
+            return Err(UpstreamError::Extra("a fragment"));
+        }
+        let uri: Uri = text.parse().map_err(|_| UpstreamError::Malformed)?;
+        match uri.scheme_str() {
+            Some("http") => {}
+            Some("https") => return Err(UpstreamError::Https),
+            _ => return Err(UpstreamError::Malformed),
+        }
+        let authority = uri.authority().cloned().ok_or(UpstreamError::Malformed)?;
+        if uri.query().is_some() {
+            return Err(UpstreamError::Extra("a query"));
+        }
+        if uri.path() != "/" {
+            return Err(UpstreamError::Extra("a path"));
+        }
+        if authority.as_str().contains('@') {
+            return Err(UpstreamError::Extra("a user"));
+        }
+        if authority.host().is_empty() || (authority.port().is_some() && authority.port_u16().is_none()) {
+            return Err(UpstreamError::Malformed);
+        }
+        Ok(Self::Http(authority))
+    }
+}
+
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http(authority) => write!(f, "http://{authority}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl Upstream {
+    /// The `Host` of a request that has none of its own: the address as it was written, `localhost` for a unix
+    /// socket.
+    #[must_use]
+    pub fn authority(&self) -> Authority {
+        match self {
+            Self::Http(authority) => authority.clone(),
+            Self::Unix(_) => Authority::from_static("localhost"),
+        }
+    }
+
+    /// What connects there: all addresses of the name are tried, within 5 s.
+    #[must_use]
+    pub fn dialer(&self) -> Arc<dyn Dial> {
+        Arc::new(self.clone())
+    }
+}
+
+impl Dial for Upstream {
+    fn dial(&self) -> BoxFuture<io::Result<BoxIo>> {
+        match self.clone() {
+            Self::Http(authority) => Box::pin(async move { Ok(Box::new(tcp(&authority).await?) as BoxIo) }),
+            Self::Unix(path) => {
+                Box::pin(async move { Ok(Box::new(UnixStream::connect(path).await?) as BoxIo) })
+            }
+        }
+    }
+}
+
+async fn tcp(authority: &Authority) -> io::Result<TcpStream> {
+    let deadline = Instant::now() + CONNECT;
+    // The brackets of an IPv6 address are the URI's, not the address's.
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    let found = timeout_at(deadline, lookup_host((host, authority.port_u16().unwrap_or(80)))).await;
+    let addresses: Vec<_> = found.map_err(timed_out)??.collect();
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for (tried, address) in addresses.iter().enumerate() {
+        // Each gets its share of what is left: one that swallows packets must not cost the others their turn.
+        let now = Instant::now();
+        let left = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
+        match timeout_at(now + (deadline - now) / left, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return tuned(stream),
+            Ok(Err(fault)) => last = fault,
+            Err(elapsed) => last = timed_out(elapsed),
+        }
+    }
+    Err(last)
+}
+
+fn timed_out(_: tokio::time::error::Elapsed) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "nobody accepted the connection in time")
+}
+
+fn tuned(stream: TcpStream) -> io::Result<TcpStream> {
+    stream.set_nodelay(true)?;
+    // An idle event stream from a host that vanished would otherwise look alive for ever.
+    let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3);
+    socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+    Ok(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, wanted: &str) {
+        let seen = match text.parse::<Upstream>() {
+            Ok(upstream) => upstream.to_string(),
+            Err(fault) => fault.to_string(),
+        };
+        assert!(seen.starts_with(wanted), "{text}: {seen}");
+    }
+
+    #[test]
+    fn an_upstream_is_an_address_and_nothing_more() {
+        check("http://127.0.0.1:9000", "http://127.0.0.1:9000");
+        check("http://127.0.0.1:9000/", "http://127.0.0.1:9000");
+        check("http://[::1]:9000", "http://[::1]:9000");
+        check("http://events", "http://events");
+        check("unix:/run/legacy.sock", "unix:/run/legacy.sock");
+        check("http://events/api", "an upstream is an address without a path");
+        check("http://events/?a", "an upstream is an address without a query");
+        check("http://events#a", "an upstream is an address without a fragment");
+        check("http://me:secret@events", "an upstream is an address without a user");
+        check("https://events", "https upstreams are not supported yet");
+        for text in
+            ["", "events", "events:9000", "unix:run", "ftp://events", "http://", "http://a:99999", "/a"]
+        {
+            check(text, "this is no address of an upstream");
+        }
+    }
+}

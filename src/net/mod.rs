@@ -1,0 +1,10 @@
+//! Wires: listen and dial, over TCP and unix sockets, and the one handle by which a request reaches its own
+//! connection.
+
+mod control;
+mod dial;
+mod listen;
+
+pub use control::{Client, Control, Peer, Socket};
+pub use dial::{BoxFuture, BoxIo, Dial, Io, Upstream, UpstreamError};
+pub use listen::{Accept, Accepted, Address, AddressError, Listener};

@@ -1,0 +1,174 @@
+//! The edge towards clients: accepts connections and serves HTTP/1.1 on them, under limits, until the drain.
+
+use std::{io, pin::pin, sync::Arc, time::Duration};
+
+use http::{Request, Response};
+use http_body::Body;
+use hyper::{body::Incoming, server::conn::http1};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::Semaphore;
+use tower::Service;
+
+use crate::{
+    body::BoxError,
+    drain::Drain,
+    net::{Accept, Client, Control, Peer, Socket},
+};
+
+mod handler;
+
+use handler::Handler;
+
+/// The bytes that a request's head may have, and that a connection buffers in either direction.
+const HEAD: usize = 32 * 1024;
+/// The headers that a request may have.
+const HEADERS: usize = 64;
+/// How long nothing is accepted after accepting failed.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What clients together, and each of them, may take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Connections at a time, upgraded ones included; over it we stop accepting until one ends.
+    pub connections: usize,
+    /// How long a request's head may take to arrive, counted from when the connection was ready for it: an idle
+    /// connection is closed after this long, too.
+    pub header_timeout: Duration,
+    /// How long a client of a stamped stream may take nothing; carried out by whoever calls
+    /// [`Control::limit_stalls`].
+    pub stall: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections: 20_000, header_timeout: Duration::from_secs(10), stall: Duration::from_secs(30) }
+    }
+}
+
+/// Serves connections with one service. Clones share their limits.
+#[derive(Clone, Debug)]
+pub struct Server<S> {
+    service: S,
+    http: http1::Builder,
+    places: Arc<Semaphore>,
+    drain: Drain,
+}
+
+impl<S> Server<S> {
+    /// A server of `service`, until `drain`.
+    ///
+    /// The service finds [`Control`] and [`Peer`] in each request's extensions. An error of its own cuts the
+    /// connection without an answer; an error of a response's body cuts it after all that came before was written.
+    pub fn new(service: S, limits: Limits, drain: Drain) -> Self {
+        let places = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
+        Self { service, http: http(limits), places, drain }
+    }
+}
+
+fn http(limits: Limits) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_headers(HEADERS)
+        .max_buf_size(HEAD)
+        .preserve_header_case(true)
+        // A Date is the upstream's to give.
+        .auto_date_header(false);
+    http
+}
+
+impl<S, B> Server<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    /// Accepts clients, each served in a task of its own, and returns when the drain begins; the listener is
+    /// closed then. The connections go on; [`Drain::finish`] waits for them.
+    pub async fn run(self, mut listener: impl Accept) {
+        let mut begun = pin!(self.drain.begun());
+        loop {
+            let next = async {
+                // A place first: a client that is over the limit waits in the kernel, where it costs us nothing.
+                let place = self.places.clone().acquire_owned().await.map_err(io::Error::other)?;
+                Ok::<_, io::Error>((listener.accept().await?, place))
+            };
+            let accepted = tokio::select! {
+                biased;
+                () = &mut begun => return,
+                accepted = next => accepted,
+            };
+            match accepted {
+                Ok(((socket, peer), place)) => {
+                    tokio::spawn(self.connection(socket, peer, place));
+                }
+                Err(fault) if is_the_clients(&fault) => {}
+                Err(fault) => {
+                    // Out of descriptors, mostly: those who are there must end before the next one can come.
+                    tracing::error!(error = %fault, "accepting failed");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Serves one client, whether or not there is a place for it, until the connection ends or the drain is over.
+    pub fn serve<T: Socket>(&self, socket: T, peer: Peer) -> impl Future<Output = ()> + Send + use<S, B, T> {
+        self.connection(socket, peer, ())
+    }
+
+    fn connection<T, K>(
+        &self,
+        socket: T,
+        peer: Peer,
+        keep: K,
+    ) -> impl Future<Output = ()> + Send + use<S, B, T, K>
+    where
+        T: Socket,
+        K: Unpin + Send + 'static,
+    {
+        let control = Control::new(self.drain.clone());
+        let client = TokioIo::new(Client::new(socket, control.clone(), keep));
+        let handler = Handler::new(self.service.clone(), control, peer);
+        let connection = self.http.serve_connection(client, handler).with_upgrades();
+        let (begun, over) = (self.drain.begun(), self.drain.over());
+        async move {
+            let _witness = Witness;
+            let (mut connection, mut over) = (pin!(connection), pin!(over));
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = begun => {
+                    // Ends keep-alive only. A stream's body, which would never end, sees the drain for itself.
+                    connection.as_mut().graceful_shutdown();
+                    tokio::select! {
+                        ended = connection => ended,
+                        () = &mut over => return,
+                    }
+                }
+            };
+            if let Err(fault) = ended {
+                tracing::debug!(error = %fault, "a connection broke");
+            }
+        }
+    }
+}
+
+/// Whether accepting failed for this one client's sake, so that the next one can be accepted at once.
+fn is_the_clients(fault: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(fault.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+/// Says so when a connection's task panics; the runtime keeps the panic to that task.
+struct Witness;
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("a connection's task panicked; only this connection is lost");
+        }
+    }
+}

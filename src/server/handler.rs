@@ -1,0 +1,129 @@
+//! What stands between hyper's connection and the service: extensions on the way in, a proper cut on the way out.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response, Version};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tower::{Service, ServiceExt as _};
+
+use crate::{
+    body::BoxError,
+    net::{BoxFuture, Control, Peer},
+};
+
+/// One connection's view of the service.
+pub(super) struct Handler<S> {
+    service: S,
+    control: Control,
+    peer: Peer,
+}
+
+impl<S> Handler<S> {
+    pub(super) fn new(service: S, control: Control, peer: Peer) -> Self {
+        Self { service, control, peer }
+    }
+}
+
+impl<S, B> hyper::service::Service<Request<Incoming>> for Handler<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<Whole<B>>;
+    type Error = BoxError;
+    /// Boxed: an idle connection keeps a pointer for it, not the room of the largest state of a whole stack.
+    type Future = BoxFuture<Result<Self::Response, BoxError>>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let control = self.control.clone();
+        request.extensions_mut().insert(control.clone());
+        request.extensions_mut().insert(self.peer);
+        // HTTP/1.0 has no last chunk: there, only a reset tells a cut from an end.
+        let unframed = request.version() == Version::HTTP_10;
+        let answered = self.service.clone().oneshot(request);
+        Box::pin(async move {
+            let response = answered.await.map_err(Into::into)?;
+            if unframed {
+                control.reset_on_close();
+            }
+            Ok(response.map(|body| Whole { body, control, unframed, fault: None }))
+        })
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// A body whose error reaches hyper only when all that came before it is with the socket: hyper drops what it
+    /// has buffered when a body fails, and a client that is cut would lose events that it was already given.
+    pub(super) struct Whole<B> {
+        #[pin]
+        body: B,
+        control: Control,
+        unframed: bool,
+        fault: Option<BoxError>,
+    }
+}
+
+impl<B> Body for Whole<B>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    type Data = B::Data;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
+        let mut this = self.project();
+        if this.fault.is_some() {
+            return if this.control.is_flushed() {
+                Poll::Ready(this.fault.take().map(Err))
+            } else {
+                Poll::Pending
+            };
+        }
+        let frame = std::task::ready!(this.body.as_mut().poll_frame(cx));
+        match frame {
+            Some(Err(fault)) => {
+                *this.fault = Some(fault.into());
+                this.control.want_flush();
+                // hyper may have flushed already in this round; the next one flushes whatever there is.
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Some(Ok(frame)) => {
+                if *this.unframed && this.body.is_end_stream() {
+                    this.control.close_properly();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            None => {
+                if *this.unframed {
+                    this.control.close_properly();
+                }
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let ended = self.fault.is_none() && self.body.is_end_stream();
+        // hyper asks before it polls, and polls no body that has ended.
+        if ended && self.unframed {
+            self.control.close_properly();
+        }
+        ended
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
