@@ -5,7 +5,11 @@
 
 use std::{fs, num::NonZeroUsize, time::Duration};
 
-use crate::proxy::route::{Admit, Mode, Route};
+use crate::{
+    net::{Address, Upstream},
+    proxy::route::{Admit, Mode, Route},
+    server,
+};
 
 mod fault;
 mod file;
@@ -27,11 +31,11 @@ use sources::Sources;
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where clients come in; never empty.
-    pub listen: Vec<String>,
+    pub listen: Vec<Address>,
     /// The event server.
-    pub upstream: String,
+    pub upstream: Upstream,
     /// Where health and metrics are served; nowhere unless asked for.
-    pub admin: Option<String>,
+    pub admin: Option<Address>,
     /// The `Host` that the upstream gets.
     pub host: HostHeader,
     /// Whether `X-Forwarded-*` are written.
@@ -108,10 +112,11 @@ impl Config {
         let (limits, window) = limits::resolve(source, &file)?;
         let judge = route::Judge { source, env, window, event: limits.event };
         let routes = judge.routes(&file.route)?;
+        let listen = sources.listen()?;
         Ok(Self {
-            listen: sources.listen()?,
             upstream: sources.upstream()?,
-            admin: sources.admin()?,
+            admin: sources.admin(&listen)?,
+            listen,
             host: source
                 .read(file.host.as_ref(), |text| value::choice(text, HOSTS))?
                 .unwrap_or(HostHeader::Keep),
@@ -122,6 +127,12 @@ impl Config {
             warnings: warnings(source, &file, &routes),
             routes,
         })
+    }
+
+    /// What clients together, and each of them, may take.
+    #[must_use]
+    pub fn server(&self) -> server::Limits {
+        server::Limits { connections: self.limits.connections.get(), ..server::Limits::default() }
     }
 }
 

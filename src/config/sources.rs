@@ -1,9 +1,12 @@
 //! Where a setting may come from: flags, then the environment, then the file.
 
+use std::{fmt, str::FromStr};
+
 use super::{
-    fault::{Fault, Place, Wrong, wrong},
+    fault::{Fault, Place, wrong},
     file::{File, Source},
 };
+use crate::net::{Address, Upstream};
 
 /// The environment: a variable's value by its name.
 pub type Env<'a> = dyn Fn(&str) -> Option<String> + 'a;
@@ -42,7 +45,7 @@ pub(super) struct Sources<'a> {
 }
 
 impl Sources<'_> {
-    pub(super) fn listen(&self) -> Result<Vec<String>, Fault> {
+    pub(super) fn listen(&self) -> Result<Vec<Address>, Fault> {
         let flag = self.flags.listen.iter().map(|text| (text.clone(), Place::Named("--listen")));
         let mut written: Vec<_> = flag.collect();
         if written.is_empty() {
@@ -62,10 +65,10 @@ impl Sources<'_> {
         if written.is_empty() {
             written.push((LISTEN.to_owned(), Place::Nowhere));
         }
-        written.into_iter().map(|(text, place)| address(&text).map_err(|wrong| wrong.at(place))).collect()
+        written.into_iter().map(|(text, place)| parsed(&text, place)).collect()
     }
 
-    pub(super) fn upstream(&self) -> Result<String, Fault> {
+    pub(super) fn upstream(&self) -> Result<Upstream, Fault> {
         let in_file = self.file.upstream.as_ref().map(|text| (text.get_ref().as_ref(), text.span()));
         let first = self.first(self.flags.upstream.as_ref(), ("--upstream", "RESPOOL_UPSTREAM"), in_file);
         let Some((text, place)) = first else {
@@ -76,13 +79,19 @@ impl Sources<'_> {
             let remedy = "give --upstream URL, set RESPOOL_UPSTREAM, or write `upstream = \"http://127.0.0.1:9000\"` in the file";
             return Err(wrong("no upstream is given", remedy).at(place));
         };
-        upstream(&text).map_err(|wrong| wrong.at(place))
+        parsed(&text, place)
     }
 
-    pub(super) fn admin(&self) -> Result<Option<String>, Fault> {
+    /// Never where clients come in: it would answer them, or they would read it.
+    pub(super) fn admin(&self, listen: &[Address]) -> Result<Option<Address>, Fault> {
         let in_file = self.file.admin.as_ref().map(|text| (text.get_ref().as_ref(), text.span()));
         let first = self.first(self.flags.admin.as_ref(), ("--admin", "RESPOOL_ADMIN"), in_file);
-        first.map(|(text, place)| address(&text).map_err(|wrong| wrong.at(place))).transpose()
+        let Some((text, place)) = first else { return Ok(None) };
+        let admin = parsed(&text, place.clone())?;
+        if listen.contains(&admin) && !any_port(&admin) {
+            return Err(wrong(format!("`{admin}` is where clients come in"), "write another port").at(place));
+        }
+        Ok(Some(admin))
     }
 
     fn first(
@@ -97,10 +106,16 @@ impl Sources<'_> {
     }
 }
 
-fn address(text: &str) -> Result<String, Wrong> {
-    Ok(text.to_owned())
+fn any_port(address: &Address) -> bool {
+    matches!(address, Address::Tcp(address) if address.port() == 0)
 }
 
-fn upstream(text: &str) -> Result<String, Wrong> {
-    Ok(text.to_owned())
+/// A text as an address of some kind. The errors of these say what is wrong, `;`, and what would be right, and
+/// repeat nothing: an upstream's address may hold a password.
+fn parsed<T: FromStr<Err: fmt::Display>>(text: &str, place: Place) -> Result<T, Fault> {
+    text.trim().parse().map_err(|error: T::Err| {
+        let error = error.to_string();
+        let (message, remedy) = error.split_once("; ").unwrap_or((&error, "write an address"));
+        wrong(message, remedy).at(place)
+    })
 }

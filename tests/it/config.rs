@@ -224,6 +224,27 @@ fn what_is_no_duration_or_size_is_refused() {
 }
 
 #[test]
+fn what_is_no_address_is_refused_where_it_was_written() {
+    let address = "this is no address to listen on; \
+                   use an IP address with a port, such as 127.0.0.1:8080 or [::1]:8080, or unix:/path";
+    refused("listen = [\"127.0.0.1:1\", \"8080\"]", &format!("r.toml:2:26: {address}"));
+    refused("admin = \"here\"", &format!("r.toml:2:9: {address}"));
+    refused(
+        "listen = \"[::1]:1\"\nadmin = \"[::1]:1\"",
+        "r.toml:3:9: `[::1]:1` is where clients come in; write another port",
+    );
+    let upstream = |flags: &Flags, env: &[(&str, &str)]| resolve("", flags, env).unwrap_err().to_string();
+    let flag = Flags { upstream: Some("http://user:SECRET@host".into()), ..Flags::default() };
+    let user = "an upstream is an address without a user; use http://host:port or unix:/path";
+    assert_eq!(upstream(&flag, &[]), format!("--upstream: {user}"));
+    let none = "this is no address of an upstream; use http://host:port or unix:/path";
+    assert_eq!(
+        upstream(&Flags::default(), &[("RESPOOL_UPSTREAM", "9000")]),
+        format!("RESPOOL_UPSTREAM: {none}")
+    );
+}
+
+#[test]
 fn an_event_must_fit_into_every_window() {
     refused(
         "[limits]\nevent = \"5MiB\"",
@@ -348,7 +369,7 @@ fn words_that_are_not_known_are_refused() {
 #[test]
 fn columns_count_characters() {
     refused(
-        "admin = \"ä\"\nwindow = { \"ö\" = 1 }",
+        "# ä\nwindow = { \"ö\" = 1 }",
         "r.toml:3:12: unknown key `ö`; known here: `events`, `bytes`, `age`",
     );
     // Some editors begin a file with a mark that nobody sees.
