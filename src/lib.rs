@@ -12,4 +12,9 @@ pub mod net;
 pub mod proxy;
 pub mod server;
 
+pub mod admin;
+pub mod log;
+
 pub mod config;
+
+pub mod command;

@@ -1,5 +1,7 @@
 //! Everything that is seen from outside.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+/// What the admin's listener answers, and to whom.
+mod admin;
 /// What the operator wrote: what it resolves to, or what is wrong with it and where.
 mod config;

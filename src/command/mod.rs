@@ -1,0 +1,3 @@
+//! What the program does beside proxying.
+
+pub mod check;
