@@ -5,3 +5,5 @@
 mod admin;
 /// What the operator wrote: what it resolves to, or what is wrong with it and where.
 mod config;
+/// The files in `deploy/` hold: the example loads and is complete, the unit starts what exists.
+mod deploy;
