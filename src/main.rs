@@ -6,7 +6,10 @@ use clap::{Args, Parser, Subcommand};
 use respool::{
     command,
     config::{Config, Flags},
+    drain::Drain,
     log,
+    metrics::Metrics,
+    proxy::{answer::Answer, forward::Forward, outage::Outage},
 };
 
 /// The configuration or the arguments are wrong; clap says the same.
@@ -93,8 +96,11 @@ fn run(arguments: Run) -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
-    Err(format!("nothing serves {} yet", config.upstream).into())
+async fn serve(config: Config) -> Result<(), command::run::RunError> {
+    let (metrics, drain) = (Metrics::new(), Drain::new(config.drain_time));
+    let forward = Forward::new(&config.upstream, config.forward);
+    let service = Answer::new(Outage::new(forward, config.outage_hold));
+    command::run::run(&config, service, metrics, drain).await
 }
 
 fn env(name: &str) -> Option<String> {

@@ -7,7 +7,10 @@ use std::{fs, num::NonZeroUsize, time::Duration};
 
 use crate::{
     net::{Address, Upstream},
-    proxy::route::{Admit, Mode, Route},
+    proxy::{
+        forward::{self, HostPolicy},
+        route::{Admit, Mode, Route},
+    },
     server,
 };
 
@@ -36,10 +39,8 @@ pub struct Config {
     pub upstream: Upstream,
     /// Where health and metrics are served; nowhere unless asked for.
     pub admin: Option<Address>,
-    /// The `Host` that the upstream gets.
-    pub host: HostHeader,
-    /// Whether `X-Forwarded-*` are written.
-    pub forwarded: bool,
+    /// How requests are passed on.
+    pub forward: forward::Settings,
     /// What the whole program may use.
     pub limits: Limits,
     /// How long a request is held and retried while the upstream cannot be reached.
@@ -50,15 +51,6 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// What is allowed and yet likely to be a mistake; to be logged at start.
     pub warnings: Vec<Fault>,
-}
-
-/// The `Host` that the upstream gets.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum HostHeader {
-    /// The client's.
-    Keep,
-    /// The upstream's own authority.
-    Upstream,
 }
 
 /// What the whole program may use.
@@ -78,7 +70,7 @@ pub struct Limits {
 
 const OUTAGE_HOLD: Duration = Duration::from_secs(5);
 const DRAIN_TIME: Duration = Duration::from_secs(10);
-const HOSTS: &[(&str, HostHeader)] = &[("keep", HostHeader::Keep), ("upstream", HostHeader::Upstream)];
+const HOSTS: &[(&str, HostPolicy)] = &[("keep", HostPolicy::Keep), ("upstream", HostPolicy::Upstream)];
 
 impl Config {
     /// Reads the file that the flags or the environment name, if any, and resolves all three.
@@ -117,10 +109,7 @@ impl Config {
             upstream: sources.upstream()?,
             admin: sources.admin(&listen)?,
             listen,
-            host: source
-                .read(file.host.as_ref(), |text| value::choice(text, HOSTS))?
-                .unwrap_or(HostHeader::Keep),
-            forwarded: file.forwarded.is_none_or(|forwarded| forwarded.0),
+            forward: forward(source, &file)?,
             limits,
             outage_hold: source.read(file.outage.hold.as_ref(), value::duration)?.unwrap_or(OUTAGE_HOLD),
             drain_time: source.read(file.drain.time.as_ref(), value::duration)?.unwrap_or(DRAIN_TIME),
@@ -134,6 +123,14 @@ impl Config {
     pub fn server(&self) -> server::Limits {
         server::Limits { connections: self.limits.connections.get(), ..server::Limits::default() }
     }
+}
+
+fn forward(source: file::Source<'_>, file: &file::File) -> Result<forward::Settings, Fault> {
+    let default = forward::Settings::default();
+    Ok(forward::Settings {
+        host: source.read(file.host.as_ref(), |text| value::choice(text, HOSTS))?.unwrap_or(default.host),
+        forwarded: file.forwarded.map_or(default.forwarded, |forwarded| forwarded.0),
+    })
 }
 
 /// Whoever has a stream's address could join a stream that others were let into by their credentials.

@@ -17,6 +17,10 @@ pub(super) fn glob(path: &str) -> Result<GlobMatcher, Wrong> {
         let remedy = "leave out `?` and what follows; `key` says which parameters count";
         return Err(wrong(format!("`{path}` has a query, and routes are found by path alone"), remedy));
     }
+    if let Some(odd) = path.chars().find(|odd| odd.is_whitespace() || odd.is_control() || *odd == '#') {
+        let remedy = "write it as clients send it, percent-encoded";
+        return Err(wrong(format!("a path never has {odd:?}"), remedy));
+    }
     if let Some(part) = path.split('/').find(|part| unreachable(part)) {
         let remedy = "leave it out: requests with dot segments or encoded slashes match no route";
         return Err(wrong(format!("`{path}` can never match, because of `{part}`"), remedy));

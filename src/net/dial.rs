@@ -92,10 +92,25 @@ impl FromStr for Upstream {
         if authority.as_str().contains('@') {
             return Err(UpstreamError::Extra("a user"));
         }
-        if authority.host().is_empty() || (authority.port().is_some() && authority.port_u16().is_none()) {
+        if !is_address(&authority) {
             return Err(UpstreamError::Malformed);
         }
         Ok(Self::Http(authority))
+    }
+}
+
+/// Whether an authority is a host, perhaps with a port, and nothing else: the type itself takes users, ports out of
+/// range and a colon without a port.
+pub(crate) fn is_address(authority: &Authority) -> bool {
+    let host = authority.host();
+    // A list of two, as some parsers make of two `Host` lines, is a reg-name to the standard.
+    if host.is_empty() || host.contains(',') {
+        return false;
+    }
+    match authority.as_str().strip_prefix(host).map(|rest| rest.strip_prefix(':').ok_or(rest)) {
+        Some(Ok(port)) => port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok(),
+        Some(Err(rest)) => rest.is_empty(),
+        None => false,
     }
 }
 

@@ -6,5 +6,6 @@ mod dial;
 mod listen;
 
 pub use control::{Client, Control, Peer, Socket};
+pub(crate) use dial::is_address;
 pub use dial::{BoxFuture, BoxIo, Dial, Io, Upstream, UpstreamError};
 pub use listen::{Accept, Accepted, Address, AddressError, Listener};

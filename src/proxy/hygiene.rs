@@ -10,13 +10,14 @@
 //! - A space before a colon, folded lines and bare CRs are refused; bare LFs as line ends are taken.
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Version, header,
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header,
     request::{self, Parts},
     response,
     uri::Authority,
 };
 
 use super::fault::Fault;
+use crate::net;
 
 /// The longest request target.
 const TARGET: usize = 8 * 1024;
@@ -111,14 +112,7 @@ fn check_host(request: &Parts) -> Result<(), Fault> {
 
 /// A `Host` as the address that it must be.
 fn authority(host: &HeaderValue) -> Option<Authority> {
-    let authority = Authority::try_from(host.as_bytes()).ok()?;
-    let has_port = authority.port().is_some();
-    let ends_in_colon = authority.as_str().ends_with(':');
-    let well_formed = !authority.host().is_empty()
-        && !authority.as_str().contains('@')
-        && !ends_in_colon
-        && (!has_port || authority.port_u16().is_some());
-    well_formed.then_some(authority)
+    Authority::try_from(host.as_bytes()).ok().filter(net::is_address)
 }
 
 fn same(one: &Authority, other: &Authority) -> bool {
@@ -200,7 +194,7 @@ pub fn strip_request(request: &mut request::Parts) -> bool {
     upgrades
 }
 
-/// Takes out of a response what belongs to the upstream's connection, and leaves a 101's upgrade.
+/// Takes out of a response what belongs to the upstream's connection, and leaves what a 101 upgrades to.
 ///
 /// # Errors
 ///
@@ -211,7 +205,10 @@ pub fn strip_response(response: &mut response::Parts) -> Result<(), Fault> {
     if tokens(headers, &header::TRANSFER_ENCODING).any(|coding| !coding.eq_ignore_ascii_case(b"chunked")) {
         return Err(nonsense("a Transfer-Encoding other than chunked"));
     }
-    let upgrade = upgrade_of(headers).filter(|_| response.status == http::StatusCode::SWITCHING_PROTOCOLS);
+    // A 426 has to say what it wants.
+    let names_protocols =
+        [StatusCode::SWITCHING_PROTOCOLS, StatusCode::UPGRADE_REQUIRED].contains(&response.status);
+    let upgrade = headers.remove(header::UPGRADE).filter(|_| names_protocols);
     strip(headers);
     if coded {
         // The coding wins; passed on, the length would be where the client thinks the body ends.
@@ -437,7 +434,7 @@ mod tests {
                 parts.headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()));
             lines.collect::<Vec<_>>().join("|")
         });
-        assert_eq!(seen.as_deref().map_err(|()| ()), wanted, "{head}");
+        assert_eq!(seen.as_deref().map_err(|_| ()), wanted, "{head}");
     }
 
     #[test]
@@ -451,6 +448,7 @@ mod tests {
         answered(200, "Content-Length: 5|Content-Length: 5", Ok("content-length: 5"));
         let switched = "connection: upgrade|upgrade: websocket";
         answered(101, "Connection: Upgrade|Upgrade: websocket", Ok(switched));
-        answered(426, "Connection: Upgrade|Upgrade: websocket", Ok(""));
+        answered(426, "Connection: Upgrade|Upgrade: websocket", Ok(switched));
+        answered(200, "Connection: Upgrade|Upgrade: h2c", Ok(""));
     }
 }

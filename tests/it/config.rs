@@ -49,8 +49,8 @@ fn an_upstream_is_all_that_must_be_said() {
     let config = resolve(UPSTREAM, &Flags::default(), &[]).unwrap();
     assert_eq!(config.upstream.to_string(), "http://127.0.0.1:9000");
     assert_eq!(config.listen.iter().map(ToString::to_string).collect::<Vec<_>>(), ["127.0.0.1:8080"]);
-    assert!(config.admin.is_none() && config.forwarded && config.warnings.is_empty());
-    assert_eq!(format!("{:?}", config.host), "Keep");
+    assert!(config.admin.is_none() && config.forward.forwarded && config.warnings.is_empty());
+    assert_eq!(format!("{:?}", config.forward.host), "Keep");
     assert_eq!(
         format!("{:?}", config.limits),
         "Limits { memory: 536870912, streams: 20000, connections: 20000, lingering: 1000, event: 4194304 }"
@@ -274,6 +274,10 @@ fn a_path_that_can_never_match_is_refused() {
         "[[route]]\npath = \"/a/../b\"",
         "r.toml:3:8: `/a/../b` can never match, because of `..`; \
          leave it out: requests with dot segments or encoded slashes match no route",
+    );
+    refused(
+        "[[route]]\npath = \"/a b\"",
+        "r.toml:3:8: a path never has ' '; write it as clients send it, percent-encoded",
     );
     refused(
         "[[route]]\npath = \"/a?room=1\"",

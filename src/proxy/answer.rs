@@ -1,0 +1,68 @@
+//! The outermost service: what comes from a client is checked, and every fault becomes what the client sees of it.
+
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use tower::{Service, ServiceExt as _};
+
+use super::{fault::Fault, hygiene};
+use crate::{
+    body::{BoxError, Relay},
+    net::BoxFuture,
+};
+
+/// Refuses what a proxy must not let through, and answers for the service's faults: a response in all cases but an
+/// outage, which stays an error, so that the server cuts the connection without an answer.
+#[derive(Clone, Debug)]
+pub struct Answer<S>(S);
+
+impl<S> Answer<S> {
+    /// Answers for `inner`.
+    pub fn new(inner: S) -> Self {
+        Self(inner)
+    }
+}
+
+impl<S, B> Service<Request<Incoming>> for Answer<S>
+where
+    S: Service<Request<Relay>, Response = Response<B>, Error = Fault> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: From<Relay> + Send + 'static,
+{
+    type Response = Response<B>;
+    type Error = Fault;
+    type Future = BoxFuture<Result<Response<B>, Fault>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let (parts, body) = request.into_parts();
+        let passed = hygiene::check(&parts).map(|()| {
+            let body = body.map_err(BoxError::from).boxed_unsync();
+            boxed(self.0.clone().oneshot(Request::from_parts(parts, body)))
+        });
+        Box::pin(async move {
+            let fault = match passed {
+                Err(fault) => fault,
+                Ok(answer) => match answer.await {
+                    Err(fault) => fault,
+                    answered => return answered,
+                },
+            };
+            fault.log();
+            match fault {
+                Fault::Outage(_) => Err(fault),
+                _ => Ok(fault.into_response().map(B::from)),
+            }
+        })
+    }
+}
+
+/// Behind a pointer, since the compiler cannot see that a service's own future is `Send` from within another.
+fn boxed<T>(future: impl Future<Output = T> + Send + 'static) -> BoxFuture<T> {
+    Box::pin(future)
+}

@@ -1,0 +1,136 @@
+//! What the pool of upstream connections dials with, and what each of them remembers.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+};
+
+use http::Uri;
+use hyper_util::{
+    client::legacy::connect::{Connected, Connection},
+    rt::TokioIo,
+};
+use smallvec::SmallVec;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tower::Service;
+
+use crate::net::{BoxFuture, BoxIo, Dial};
+
+/// How much of an answer's beginning is kept, for a log line about one that makes no sense.
+const BEGINNING: usize = 48;
+
+/// A [`Dial`] in the form that hyper's pool wants. The address that the pool names is of no account.
+#[derive(Clone)]
+pub(super) struct Connector(pub(super) Arc<dyn Dial>);
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<Wire>;
+    type Error = io::Error;
+    type Future = BoxFuture<io::Result<TokioIo<Wire>>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let dialled = self.0.dial();
+        Box::pin(
+            async move { Ok(TokioIo::new(Wire { io: dialled.await?, past: Past::default(), fresh: true })) },
+        )
+    }
+}
+
+/// What an upstream connection has seen. Clones are of one connection.
+#[derive(Clone, Default)]
+pub(super) struct Past(Arc<PastInner>);
+
+#[derive(Default)]
+struct PastInner {
+    answered: AtomicBool,
+    beginning: Mutex<SmallVec<[u8; BEGINNING]>>,
+}
+
+impl Past {
+    /// Notes that a request was answered on it.
+    pub(super) fn note_answer(&self) {
+        self.0.answered.store(true, Relaxed);
+    }
+
+    /// Whether it had answered a request before: if it dies under the next one, it may have been dead already.
+    pub(super) fn has_answered(&self) -> bool {
+        self.0.answered.load(Relaxed)
+    }
+
+    /// How the last answer began: its first line, or its first 48 bytes, escaped. No header is in it.
+    pub(super) fn beginning(&self) -> String {
+        let said = self.0.beginning.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = said.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+        line.escape_ascii().to_string()
+    }
+
+    fn note_beginning(&self, said: &[u8]) {
+        let said = &said[..said.len().min(BEGINNING)];
+        let mut beginning = self.0.beginning.lock().unwrap_or_else(PoisonError::into_inner);
+        beginning.clear();
+        beginning.extend_from_slice(said);
+    }
+}
+
+/// An upstream connection that remembers how each answer began.
+pub(super) struct Wire {
+    io: BoxIo,
+    past: Past,
+    /// Whether the next read is the first after a write.
+    fresh: bool,
+}
+
+impl Connection for Wire {
+    fn connected(&self) -> Connected {
+        Connected::new().extra(self.past.clone())
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.io).poll_read(cx, buf);
+        if self.fresh && buf.filled().len() > before {
+            self.fresh = false;
+            self.past.note_beginning(&buf.filled()[before..]);
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.fresh = true;
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.fresh = true;
+        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+    }
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}

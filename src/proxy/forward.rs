@@ -1,0 +1,322 @@
+//! From a request to the upstream's answer, both unchanged but for what belongs to a connection.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
+    request::Parts,
+    uri::{Authority, PathAndQuery, Scheme},
+};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper_util::{
+    client::legacy::{Client, Error},
+    rt::{TokioExecutor, TokioTimer},
+};
+use tower::Service;
+
+use super::{
+    connector::{Connector, Past},
+    expect::Gate,
+    fault::Fault,
+    hygiene, tunnel,
+};
+use crate::{
+    body::{self, BoxError, Relay},
+    net::{BoxFuture, Control, Dial, Peer, Upstream},
+};
+
+/// How long an upstream connection waits for its next request. Node closes after 5 s; a request sent right then
+/// would be lost.
+const IDLE: Duration = Duration::from_secs(4);
+/// How many upstream connections wait.
+const MAX_IDLE: usize = 128;
+
+/// The `Host` that the upstream gets.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum HostPolicy {
+    /// The client's.
+    #[default]
+    Keep,
+    /// The upstream's own address.
+    Upstream,
+}
+
+/// How requests are passed on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// The `Host` that the upstream gets; a request without one gets the upstream's in any case.
+    pub host: HostPolicy,
+    /// Whether the upstream is told, by `X-Forwarded-For` (appended to), `-Proto` and `-Host` (where absent), whom
+    /// a request comes from.
+    pub forwarded: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { host: HostPolicy::Keep, forwarded: true }
+    }
+}
+
+/// Sends requests to the upstream. Clones share its pool of connections.
+///
+/// As a service it takes any request, a client's or one of our own making: [`Peer`] and [`Control`] in its
+/// extensions are used if they are there, the authority of its URI is ignored. It answers as soon as the upstream's
+/// head is there, however long that takes; dropping the future before gives the upstream request up at once, and
+/// dropping the response's body does so later. A request body that fails aborts the upstream request.
+///
+/// A request is sent again only if nothing of it was sent before, or if it is a GET or HEAD without a body and died
+/// unanswered on a connection from the pool.
+#[derive(Clone)]
+pub struct Forward(Arc<Inner>);
+
+struct Inner {
+    pooled: Client<Connector, Relay>,
+    /// Always on a connection of its own: for a second attempt, which must not find a dead one again.
+    fresh: Client<Connector, Relay>,
+    authority: Authority,
+    settings: Settings,
+}
+
+impl Forward {
+    /// Sends to this upstream.
+    #[must_use]
+    pub fn new(upstream: &Upstream, settings: Settings) -> Self {
+        Self::with_dial(upstream.dialer(), upstream.authority(), settings)
+    }
+
+    /// Sends on connections of this making, with `authority` as the upstream's own `Host`.
+    #[must_use]
+    pub fn with_dial(dial: Arc<dyn Dial>, authority: Authority, settings: Settings) -> Self {
+        let client = |idle: usize| {
+            Client::builder(TokioExecutor::new())
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(IDLE)
+                .pool_max_idle_per_host(idle)
+                .http1_preserve_header_case(true)
+                // Covers only requests of which nothing was sent; the others are ours to judge.
+                .retry_canceled_requests(true)
+                .set_host(false)
+                .build(Connector(dial.clone()))
+        };
+        Self(Arc::new(Inner { pooled: client(MAX_IDLE), fresh: client(0), authority, settings }))
+    }
+}
+
+impl std::fmt::Debug for Forward {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Forward").field("authority", &self.0.authority).finish_non_exhaustive()
+    }
+}
+
+impl Service<Request<Relay>> for Forward {
+    type Response = Response<Relay>;
+    type Error = Fault;
+    type Future = BoxFuture<Result<Response<Relay>, Fault>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Relay>) -> Self::Future {
+        let inner = self.0.clone();
+        Box::pin(async move { inner.forward(request).await })
+    }
+}
+
+impl Inner {
+    async fn forward(&self, mut request: Request<Relay>) -> Result<Response<Relay>, Fault> {
+        // Taken out in any case: the upstream's answer has one of its own in the same place.
+        let client = hyper::upgrade::on(&mut request);
+        let drain = request.extensions_mut().remove::<Control>().map(|control| control.drain().clone());
+        let upgrades = self.rewrite(&mut request)?;
+        let gate = Gate::hold(&mut request);
+
+        let mut response = self.send(request).await?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            if !upgrades {
+                return Err(hygiene::nonsense("it switches protocols unasked"));
+            }
+            tunnel::join(client, hyper::upgrade::on(&mut response), drain);
+        }
+        relayed(response, gate)
+    }
+
+    /// Makes the client's request one to the upstream, and says whether it asks for an upgrade.
+    fn rewrite(&self, request: &mut Request<Relay>) -> Result<bool, Fault> {
+        let sized = request.body().size_hint().exact().is_some() || request.body().is_end_stream();
+        let (mut parts, body) = std::mem::take(request).into_parts();
+        if self.settings.forwarded {
+            forwarded(&mut parts);
+        }
+        let upgrades = hygiene::strip_request(&mut parts);
+        if !sized {
+            // hyper sends no body with a GET unless told to.
+            parts.headers.remove(header::CONTENT_LENGTH);
+            parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        self.address(&mut parts)?;
+        parts.version = Version::HTTP_11;
+        *request = Request::from_parts(parts, body);
+        Ok(upgrades)
+    }
+
+    fn address(&self, parts: &mut Parts) -> Result<(), Fault> {
+        let mut to = http::uri::Parts::default();
+        to.scheme = Some(Scheme::HTTP);
+        to.authority = Some(self.authority.clone());
+        let root = || PathAndQuery::from_static("/");
+        to.path_and_query =
+            Some(std::mem::take(&mut parts.uri).into_parts().path_and_query.unwrap_or_else(root));
+        parts.uri = Uri::from_parts(to).map_err(|_| Fault::Request("the target is no path"))?;
+        if self.settings.host == HostPolicy::Upstream || !parts.headers.contains_key(header::HOST) {
+            let host = HeaderValue::from_str(self.authority.as_str());
+            parts.headers.insert(header::HOST, host.map_err(|_| Fault::Request("the upstream has no name"))?);
+        }
+        Ok(())
+    }
+
+    async fn send(&self, request: Request<Relay>) -> Result<Response<Incoming>, Fault> {
+        let again = copy(&request);
+        let fault = match self.pooled.request(request).await {
+            Ok(response) => return Ok(noted(response)),
+            Err(fault) => fault,
+        };
+        match again {
+            Some(request) if was_stale(&fault) => self.fresh.request(request).await.map(noted).map_err(judge),
+            _ => Err(judge(fault)),
+        }
+    }
+}
+
+/// A second one of a request that may be sent twice.
+fn copy(request: &Request<Relay>) -> Option<Request<Relay>> {
+    let repeatable =
+        matches!(*request.method(), Method::GET | Method::HEAD) && request.body().is_end_stream();
+    repeatable.then(|| {
+        let mut copy = Request::new(body::empty());
+        *copy.method_mut() = request.method().clone();
+        *copy.uri_mut() = request.uri().clone();
+        *copy.headers_mut() = request.headers().clone();
+        *copy.extensions_mut() = request.extensions().clone();
+        copy
+    })
+}
+
+/// Whether a request died unanswered on a connection that had answered another one.
+fn was_stale(fault: &Error) -> bool {
+    let died = cause(fault).is_some_and(|cause| !cause.is_parse() && !cause.is_user());
+    died && past(fault).is_some_and(|past| past.has_answered())
+}
+
+fn past(fault: &Error) -> Option<Past> {
+    let mut extensions = http::Extensions::new();
+    fault.connect_info()?.get_extras(&mut extensions);
+    extensions.remove()
+}
+
+fn noted(mut response: Response<Incoming>) -> Response<Incoming> {
+    if let Some(past) = response.extensions_mut().remove::<Past>() {
+        past.note_answer();
+    }
+    response
+}
+
+fn cause(fault: &Error) -> Option<&hyper::Error> {
+    std::error::Error::source(fault)?.downcast_ref()
+}
+
+/// Whose fault it is that there is no answer.
+fn judge(fault: Error) -> Fault {
+    if fault.is_connect() {
+        let timed_out = causes(&fault)
+            .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+            .any(|cause| cause.kind() == std::io::ErrorKind::TimedOut);
+        return if timed_out { Fault::Unaccepted(fault.into()) } else { Fault::Unreachable(fault.into()) };
+    }
+    match cause(&fault) {
+        Some(cause) if cause.is_user() => Fault::Body(fault.into()),
+        Some(cause) if cause.is_parse() => {
+            let reason = cause.to_string();
+            Fault::Nonsense { reason, said: past(&fault).map(|past| past.beginning()).unwrap_or_default() }
+        }
+        _ => Fault::Lost(fault.into()),
+    }
+}
+
+fn causes<'a>(
+    fault: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(fault), |fault| fault.source())
+}
+
+/// Makes the upstream's answer one to the client.
+fn relayed(response: Response<Incoming>, gate: Option<Gate>) -> Result<Response<Relay>, Fault> {
+    let (mut parts, body) = response.into_parts();
+    hygiene::strip_response(&mut parts)?;
+    // The framing on the client's side is between the client and us.
+    parts.version = Version::HTTP_11;
+    let body = match bodiless_length(parts.status, &parts.headers) {
+        Some(length) => Bodiless(length).boxed_unsync(),
+        None => body.map_err(BoxError::from).boxed_unsync(),
+    };
+    let body = match gate {
+        Some(gate) => gate.answered(body),
+        None => body,
+    };
+    Ok(Response::from_parts(parts, body))
+}
+
+/// The length that a response without a body claims all the same.
+fn bodiless_length(status: StatusCode, headers: &HeaderMap) -> Option<u64> {
+    let length = headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()?;
+    let claims = status == StatusCode::NOT_MODIFIED || (status == StatusCode::NO_CONTENT && length == 0);
+    claims.then_some(length)
+}
+
+/// A body that is never sent, but has a length: hyper takes the `Content-Length` out of a 304 that has no body.
+struct Bodiless(u64);
+
+impl Body for Bodiless {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Poll::Ready(None)
+    }
+    fn is_end_stream(&self) -> bool {
+        false
+    }
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0)
+    }
+}
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+fn forwarded(parts: &mut Parts) {
+    let headers = &mut parts.headers;
+    if let Some(Peer(Some(peer))) = parts.extensions.get() {
+        let mut chain: Vec<&[u8]> =
+            headers.get_all(FORWARDED_FOR).iter().map(HeaderValue::as_bytes).collect();
+        let peer = peer.to_string();
+        chain.push(peer.as_bytes());
+        if let Ok(chain) = HeaderValue::from_bytes(&chain.join(&b", "[..])) {
+            headers.insert(FORWARDED_FOR, chain);
+        }
+    }
+    headers.entry(FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
+    if let (false, Some(host)) = (headers.contains_key(FORWARDED_HOST), headers.get(header::HOST)) {
+        let host = host.clone();
+        headers.insert(FORWARDED_HOST, host);
+    }
+}

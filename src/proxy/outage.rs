@@ -1,0 +1,194 @@
+//! An upstream that is away for a moment must not end an `EventSource` for good: it comes back after a network error
+//! and gives up after any status but 200.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::{Request, Response, request::Parts};
+use http_body::Body as _;
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use tokio::time::{Instant, sleep};
+use tower::{Service, ServiceExt as _};
+
+use super::{fault::Fault, hygiene};
+use crate::{
+    body::{self, Relay},
+    net::BoxFuture,
+};
+
+/// The longest first pause between two attempts; each later one may be twice as long.
+const FIRST: Duration = Duration::from_millis(100);
+/// The longest pause of all.
+const LONGEST: Duration = Duration::from_secs(1);
+
+/// In a request's extensions: the route says that this is an event stream, whatever its `Accept` says.
+#[derive(Clone, Copy, Debug)]
+pub struct Patient;
+
+/// Holds requests for event streams while the upstream cannot be reached, or loses them unanswered: they are sent
+/// again, after pauses, until `hold` has passed, and then fail with [`Fault::Outage`].
+///
+/// It holds a GET without a body that accepts `text/event-stream` or carries [`Patient`]; any other request passes
+/// and fails at once. An answer, whatever its status, ends the wait. Dropping the future gives up.
+#[derive(Clone, Debug)]
+pub struct Outage<S> {
+    inner: S,
+    hold: Duration,
+    dice: Arc<Mutex<StdRng>>,
+}
+
+impl<S> Outage<S> {
+    /// Holds requests for up to `hold`.
+    pub fn new(inner: S, hold: Duration) -> Self {
+        // Jitter is no secret: the clock is seed enough.
+        let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Self::seeded(inner, hold, seed.as_nanos() as u64)
+    }
+
+    /// The same, with pauses that a test can repeat.
+    pub fn seeded(inner: S, hold: Duration, seed: u64) -> Self {
+        Self { inner, hold, dice: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))) }
+    }
+}
+
+impl<S, B> Service<Request<Relay>> for Outage<S>
+where
+    S: Service<Request<Relay>, Response = Response<B>, Error = Fault> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: Send + 'static,
+{
+    type Response = Response<B>;
+    type Error = Fault;
+    type Future = BoxFuture<Result<Response<B>, Fault>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Relay>) -> Self::Future {
+        let (parts, body) = request.into_parts();
+        let is_held = hygiene::wants_events(&parts) || parts.extensions.get::<Patient>().is_some();
+        if self.hold.is_zero() || !is_held || !body.is_end_stream() {
+            return Box::pin(self.inner.call(Request::from_parts(parts, body)));
+        }
+        Box::pin(self.clone().insist(parts))
+    }
+}
+
+impl<S, B> Outage<S>
+where
+    S: Service<Request<Relay>, Response = Response<B>, Error = Fault> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: Send + 'static,
+{
+    async fn insist(self, parts: Parts) -> Result<Response<B>, Fault> {
+        let deadline = Instant::now() + self.hold;
+        let mut longest = FIRST;
+        loop {
+            let request = Request::from_parts(parts.clone(), body::empty());
+            let fault = match self.attempt(request).await {
+                Err(fault) if fault.may_pass() => fault,
+                answered => return answered,
+            };
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Fault::Outage(Box::new(fault)));
+            }
+            tracing::debug!(reason = %fault, "an event stream is held");
+            // Full jitter: clients that lost the same upstream must not return to it in step.
+            sleep(self.roll(longest).min(left)).await;
+            longest = (longest * 2).min(LONGEST);
+        }
+    }
+
+    /// Behind a pointer, since the compiler cannot see that a service's own future is `Send` from within another.
+    fn attempt(&self, request: Request<Relay>) -> BoxFuture<Result<Response<B>, Fault>> {
+        Box::pin(self.inner.clone().oneshot(request))
+    }
+
+    fn roll(&self, longest: Duration) -> Duration {
+        let share = self.dice.lock().unwrap_or_else(PoisonError::into_inner).random::<f64>();
+        longest.mul_f64(share)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+    use super::*;
+
+    /// An upstream that is away for the first `away` attempts, and the attempts it saw.
+    fn upstream(away: u32) -> (impl Fn(&'static str) -> Request<Relay>, Outage<Away>, Arc<AtomicU32>) {
+        let asked = Arc::new(AtomicU32::new(0));
+        let service = Outage::seeded(Away { away, asked: asked.clone() }, Duration::from_secs(5), 7);
+        let request =
+            |accept| Request::get("/").header(http::header::ACCEPT, accept).body(body::empty()).unwrap();
+        (request, service, asked)
+    }
+
+    #[derive(Clone)]
+    struct Away {
+        away: u32,
+        asked: Arc<AtomicU32>,
+    }
+
+    impl Service<Request<Relay>> for Away {
+        type Response = Response<Relay>;
+        type Error = Fault;
+        type Future = std::future::Ready<Result<Response<Relay>, Fault>>;
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, _: Request<Relay>) -> Self::Future {
+            let away = self.asked.fetch_add(1, Relaxed) < self.away;
+            std::future::ready(if away {
+                Err(Fault::Unreachable("refused".into()))
+            } else {
+                Ok(Response::new(body::empty()))
+            })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_event_stream_waits_for_an_upstream_that_comes_back() {
+        let (request, service, asked) = upstream(4);
+        service.oneshot(request("text/event-stream")).await.unwrap();
+        assert_eq!(asked.load(Relaxed), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_event_stream_is_held_for_so_long_and_no_longer() {
+        let (request, service, asked) = upstream(u32::MAX);
+        let start = Instant::now();
+        let fault = service.oneshot(request("text/event-stream")).await.unwrap_err();
+        assert!(matches!(fault, Fault::Outage(_)));
+        // The clock has milliseconds.
+        assert!((4999..=5001).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+        assert!((6..60).contains(&asked.load(Relaxed)), "{asked:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_else_is_held() {
+        let (request, service, asked) = upstream(u32::MAX);
+        let fault = service.clone().oneshot(request("*/*")).await.unwrap_err();
+        assert!(matches!(fault, Fault::Unreachable(_)));
+        let mut with_body = request("text/event-stream");
+        *with_body.body_mut() = body::full("a");
+        let fault = service.oneshot(with_body).await.unwrap_err();
+        assert!(matches!(fault, Fault::Unreachable(_)));
+        assert_eq!(asked.load(Relaxed), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_route_can_say_what_is_an_event_stream() {
+        let (request, service, asked) = upstream(1);
+        let mut request = request("*/*");
+        request.extensions_mut().insert(Patient);
+        service.oneshot(request).await.unwrap();
+        assert_eq!(asked.load(Relaxed), 2);
+    }
+}
