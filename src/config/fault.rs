@@ -63,3 +63,22 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+/// A fault whose place is not known yet.
+#[derive(Debug)]
+pub(super) struct Wrong {
+    message: String,
+    remedy: String,
+}
+
+/// What is wrong, and what would be right.
+pub(super) fn wrong(message: impl Into<String>, remedy: impl Into<String>) -> Wrong {
+    Wrong { message: message.into(), remedy: remedy.into() }
+}
+
+impl Wrong {
+    /// The fault at its place.
+    pub(super) fn at(self, place: Place) -> Fault {
+        Fault { place, message: self.message, remedy: self.remedy }
+    }
+}

@@ -1,26 +1,44 @@
 //! What the operator wrote, resolved: [`Config`].
+//!
+//! Flags beat the environment, which beats the file. A [`Fault`] says where something is wrong and what would be
+//! right; the first one ends the reading.
 
-use std::{num::NonZeroUsize, time::Duration};
+use std::{fs, num::NonZeroUsize, time::Duration};
 
-use crate::route::Route;
+use crate::{
+    net::{Address, Upstream},
+    proxy::forward::{self, HostPolicy},
+    route::{Admit, Mode, Route},
+    server,
+};
 
 mod fault;
+mod file;
+mod key;
+mod limits;
+mod path;
+mod route;
+mod secret;
+mod sources;
+mod value;
 
 pub use fault::{Fault, Place};
+pub use sources::{Env, Flags};
+
+use fault::wrong;
+use sources::Sources;
 
 /// Everything that can be set, with its default where nothing was said.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where clients come in; never empty.
-    pub listen: Vec<String>,
+    pub listen: Vec<Address>,
     /// The event server.
-    pub upstream: String,
+    pub upstream: Upstream,
     /// Where health and metrics are served; nowhere unless asked for.
-    pub admin: Option<String>,
-    /// The `Host` that the upstream gets.
-    pub host: HostHeader,
-    /// Whether `X-Forwarded-*` are written.
-    pub forwarded: bool,
+    pub admin: Option<Address>,
+    /// How requests are passed on.
+    pub forward: forward::Settings,
     /// What the whole program may use.
     pub limits: Limits,
     /// How long a request is held and retried while the upstream cannot be reached.
@@ -31,15 +49,6 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// What is allowed and yet likely to be a mistake; to be logged at start.
     pub warnings: Vec<Fault>,
-}
-
-/// The `Host` that the upstream gets.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum HostHeader {
-    /// The client's.
-    Keep,
-    /// The upstream's own authority.
-    Upstream,
 }
 
 /// What the whole program may use.
@@ -55,4 +64,89 @@ pub struct Limits {
     pub lingering: NonZeroUsize,
     /// Bytes of one event; a larger one breaks the upstream connection. At most any window's bytes.
     pub event: NonZeroUsize,
+}
+
+const OUTAGE_HOLD: Duration = Duration::from_secs(5);
+const DRAIN_TIME: Duration = Duration::from_secs(10);
+const HOSTS: &[(&str, HostPolicy)] = &[("keep", HostPolicy::Keep), ("upstream", HostPolicy::Upstream)];
+
+impl Config {
+    /// Reads the file that the flags or the environment name, if any, and resolves all three.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong.
+    pub fn load(flags: &Flags, env: &Env<'_>) -> Result<Self, Fault> {
+        let Some(name) = sources::file(flags, env) else {
+            return Self::resolve(flags, env, None);
+        };
+        let text = fs::read_to_string(&name).map_err(|error| {
+            let place = Place::Whole(name.clone());
+            wrong(format!("cannot be read: {error}"), "name a file of UTF-8 text that this user may read")
+                .at(place)
+        })?;
+        Self::resolve(flags, env, Some((&name, &text)))
+    }
+
+    /// Resolves flags, environment, and a file given by its name and text. Reads nothing but the files that
+    /// `pin_headers` name.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong.
+    pub fn resolve(flags: &Flags, env: &Env<'_>, file: Option<(&str, &str)>) -> Result<Self, Fault> {
+        let (name, text) = file.unwrap_or_default();
+        let source = file::Source { name, text };
+        let file = source.parse()?;
+        let sources = Sources { flags, env, source, file: &file };
+        let (limits, window) = limits::resolve(source, &file)?;
+        let judge = route::Judge { source, env, window, event: limits.event };
+        let routes = judge.routes(&file.route)?;
+        let listen = sources.listen()?;
+        Ok(Self {
+            upstream: sources.upstream()?,
+            admin: sources.admin(&listen)?,
+            listen,
+            forward: forward(source, &file)?,
+            limits,
+            outage_hold: source.read(file.outage.hold.as_ref(), value::duration)?.unwrap_or(OUTAGE_HOLD),
+            drain_time: source.read(file.drain.time.as_ref(), value::duration)?.unwrap_or(DRAIN_TIME),
+            warnings: warnings(source, &file, &routes),
+            routes,
+        })
+    }
+
+    /// What clients together, and each of them, may take.
+    #[must_use]
+    pub fn server(&self) -> server::Limits {
+        server::Limits { connections: self.limits.connections.get(), ..server::Limits::default() }
+    }
+}
+
+fn forward(source: file::Source<'_>, file: &file::File) -> Result<forward::Settings, Fault> {
+    let default = forward::Settings::default();
+    Ok(forward::Settings {
+        host: source.read(file.host.as_ref(), |text| value::choice(text, HOSTS))?.unwrap_or(default.host),
+        forwarded: file.forwarded.map_or(default.forwarded, |forwarded| forwarded.0),
+    })
+}
+
+/// Whoever has a stream's address could join a stream that others were let into by their credentials.
+fn warnings(source: file::Source<'_>, file: &file::File, routes: &[Route]) -> Vec<Fault> {
+    let open = |route: &&(&toml::Spanned<file::Route>, &Route)| {
+        route.1.mode == Mode::Shared && route.1.admit == Admit::None
+    };
+    let warning = |(written, route): (&toml::Spanned<file::Route>, &Route)| {
+        let forgotten = key::forgotten(route.key.as_ref()?);
+        let span = written.get_ref().key.as_ref()?.span();
+        let message = format!(
+            "`{}` is shared by all who ask, whatever credentials they have: the key leaves out {}",
+            route.name,
+            forgotten.join(" and ")
+        );
+        let parts: Vec<_> = forgotten.iter().map(|name| format!("\"header:{name}\"")).collect();
+        let remedy = format!("write `admit = \"upstream\"`, or add {} to the key", parts.join(" and "));
+        (!forgotten.is_empty()).then(|| wrong(message, remedy).at(source.place(span)))
+    };
+    file.route.iter().zip(routes).filter(|route| open(&route)).filter_map(warning).collect()
 }

@@ -1,0 +1,4 @@
+//! What the program does beside proxying.
+
+pub mod check;
+pub mod run;

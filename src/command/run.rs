@@ -1,0 +1,117 @@
+//! `respool run`: listens, serves, and ends gracefully.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use tower::Service;
+
+use crate::{
+    admin::Admin,
+    body::BoxError,
+    config::Config,
+    drain::{self, Drain, Signals},
+    metrics::Metrics,
+    net::{Address, Listener},
+    server::{Limits, Server},
+};
+
+/// How many may ask about the program at a time: a few probes and scrapers, nobody's load.
+const ADMIN_CONNECTIONS: usize = 64;
+
+/// Why nothing is served.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {fault}; {}", remedy(fault))]
+    Listen {
+        /// Which.
+        address: Address,
+        /// Why not.
+        fault: io::Error,
+    },
+    /// The process cannot be told to end.
+    #[error("cannot wait for SIGTERM and SIGINT")]
+    Signals(#[source] io::Error),
+}
+
+fn remedy(fault: &io::Error) -> &'static str {
+    match fault.kind() {
+        io::ErrorKind::AddrInUse => "stop what listens there, or choose another with --listen or --admin",
+        io::ErrorKind::AddrNotAvailable => "choose an address of this machine, or 0.0.0.0 for all of them",
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need CAP_NET_BIND_SERVICE, a unix socket a directory that this user may write to"
+        }
+        io::ErrorKind::NotFound => "the directory of a unix socket must be there",
+        _ => "choose another with --listen or --admin",
+    }
+}
+
+/// Serves clients by `service` and, where it is asked for, the admin's listener, until SIGTERM or SIGINT; then ends
+/// as `drain` does, at once on a second signal.
+///
+/// # Errors
+///
+/// When an address cannot be listened on; nobody was served then.
+pub async fn run<S, B>(config: &Config, service: S, metrics: Metrics, drain: Drain) -> Result<(), RunError>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    // First: a signal that comes while we start must find somebody who hears it.
+    let signals = drain::signals().map_err(RunError::Signals)?;
+    let listeners = config.listen.iter().map(listen).collect::<Result<Vec<_>, _>>()?;
+    let ready = Arc::new(AtomicBool::new(true));
+    // Shows to the end that it is not ready any more, and is not waited for.
+    let admin_drain = Drain::new(Duration::ZERO);
+    if let Some(address) = &config.admin {
+        let listener = listen(address)?;
+        let limits = Limits { connections: ADMIN_CONNECTIONS, ..Limits::default() };
+        let server = Server::new(Admin::new(metrics, ready.clone()), limits, admin_drain.clone());
+        tokio::spawn(server.run(listener));
+    }
+    let server = Server::new(service, config.server(), drain.clone());
+    for listener in listeners {
+        tokio::spawn(server.clone().run(listener));
+    }
+    tracing::info!(upstream = %config.upstream, "serving");
+    end(signals, &ready, &drain).await;
+    admin_drain.finish().await;
+    Ok(())
+}
+
+/// Where it listens is said for each address: a port of 0 is known only then.
+fn listen(address: &Address) -> Result<Listener, RunError> {
+    let refused = |fault| RunError::Listen { address: address.clone(), fault };
+    let listener = Listener::bind(address).map_err(refused)?;
+    tracing::info!(address = %listener.local().map_err(refused)?, "listening");
+    Ok(listener)
+}
+
+async fn end(mut signals: Signals, ready: &AtomicBool, drain: &Drain) {
+    let signal = signals.next().await;
+    tracing::info!(signal, time = ?drain.time(), "draining");
+    ready.store(false, Ordering::Relaxed);
+    let mut finish = std::pin::pin!(drain.finish());
+    tokio::select! {
+        () = &mut finish => {}
+        signal = signals.next() => {
+            tracing::info!(signal, "ending at once");
+            drain.end();
+            finish.await;
+        }
+    }
+    tracing::info!("ended");
+}

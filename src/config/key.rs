@@ -1,0 +1,36 @@
+//! What counts for a key, as written, and what a key forgets.
+
+use http::header::{AUTHORIZATION, COOKIE};
+
+use super::fault::{Wrong, wrong};
+use crate::route::KeyPart;
+
+/// One entry of `key`.
+pub(super) fn part(text: &str) -> Result<KeyPart, Wrong> {
+    let (kind, name) = text.split_once(':').map_or((text, None), |(kind, name)| (kind, Some(name)));
+    match (kind, name) {
+        ("path", None) => Ok(KeyPart::Path),
+        ("host", None) => Ok(KeyPart::Host),
+        ("query", None) => Ok(KeyPart::Query),
+        ("query", Some(name)) if !name.is_empty() => Ok(KeyPart::Parameter(name.to_owned())),
+        ("cookie", Some(name)) if !name.is_empty() => Ok(KeyPart::Cookie(name.to_owned())),
+        ("header", Some(name)) => name.parse().map(KeyPart::Header).map_err(|_| {
+            wrong(format!("`{text}` has no header's name"), "write one, such as \"header:authorization\"")
+        }),
+        _ => Err(wrong(
+            format!("`{text}` is no part of a request"),
+            "write \"path\", \"host\", \"query\", \"query:NAME\", \"header:NAME\" or \"cookie:NAME\"",
+        )),
+    }
+}
+
+/// The headers with credentials that a key leaves out.
+pub(super) fn forgotten(key: &[KeyPart]) -> Vec<&'static str> {
+    let has =
+        |name: &http::HeaderName| key.iter().any(|part| matches!(part, KeyPart::Header(had) if had == name));
+    let cookie = has(&COOKIE) || key.iter().any(|part| matches!(part, KeyPart::Cookie(_)));
+    [("authorization", has(&AUTHORIZATION)), ("cookie", cookie)]
+        .into_iter()
+        .filter_map(|(name, counts)| (!counts).then_some(name))
+        .collect()
+}

@@ -1,0 +1,208 @@
+//! A route as written, judged: what it means, or why it cannot be meant.
+
+use std::{num::NonZeroUsize, ops::Range, time::Duration};
+
+use toml::Spanned;
+
+use super::{
+    fault::{Fault, Wrong, wrong},
+    file::{self, Source},
+    key, limits, path, secret, value,
+};
+use crate::{
+    route::{Admit, KeyPart, Mode, Pin, Route, Stamp},
+    window::Bounds,
+};
+
+/// The name of the route for what no other matches.
+pub(super) const DEFAULT: &str = "default";
+const HEARTBEAT: Duration = Duration::from_secs(15);
+const PRIVATE_LINGER: Duration = Duration::from_secs(2 * 60);
+const SHARED_LINGER: Duration = Duration::from_secs(5 * 60);
+
+/// What a route is judged by, beside its own keys.
+pub(super) struct Judge<'a> {
+    pub(super) source: Source<'a>,
+    pub(super) env: &'a dyn Fn(&str) -> Option<String>,
+    pub(super) window: Bounds,
+    pub(super) event: NonZeroUsize,
+}
+
+/// The route for what no other matches.
+pub(super) fn default(window: Bounds) -> Route {
+    Route {
+        name: DEFAULT.to_owned(),
+        path: None,
+        mode: Mode::Private,
+        key: None,
+        admit: Admit::Upstream,
+        pin: None,
+        linger: PRIVATE_LINGER,
+        stamp: Stamp::Auto,
+        heartbeat: Some(HEARTBEAT),
+        prime: true,
+        window,
+    }
+}
+
+impl Judge<'_> {
+    /// All routes, each after the `earlier` ones that it must leave something to do for.
+    pub(super) fn routes(&self, written: &[Spanned<file::Route>]) -> Result<Vec<Route>, Fault> {
+        let mut routes: Vec<Route> = Vec::with_capacity(written.len() + 1);
+        for route in written {
+            let path = self.path(route, &routes)?;
+            self.combination(route.get_ref())?;
+            routes.push(self.route(route.get_ref(), path)?);
+        }
+        routes.push(default(self.window));
+        Ok(routes)
+    }
+
+    fn path(&self, route: &Spanned<file::Route>, earlier: &[Route]) -> Result<PathOf, Fault> {
+        let Some(written) = &route.get_ref().path else {
+            let missing =
+                wrong("this route has no path", "write which paths it is for: `path = \"/events\"`");
+            return Err(missing.at(self.source.place(route.span())));
+        };
+        let (text, place) = (written.get_ref().as_ref(), || self.source.place(written.span()));
+        let matcher = path::glob(text).map_err(|wrong| wrong.at(place()))?;
+        let takes = |other: &&Route| {
+            other.path.as_ref().is_some_and(|matcher| path::takes_all((&other.name, matcher), text))
+        };
+        match earlier.iter().find(takes) {
+            Some(other) => Err(wrong(
+                format!("`{text}` can never match: the earlier route `{}` takes all of it", other.name),
+                "the first match wins: write the narrower route first, or leave one out",
+            )
+            .at(place())),
+            None => Ok(PathOf { text: text.to_owned(), matcher }),
+        }
+    }
+
+    fn route(&self, written: &file::Route, path: PathOf) -> Result<Route, Fault> {
+        let mode = self.mode(written)?;
+        let linger = match mode {
+            Mode::Shared => SHARED_LINGER,
+            Mode::Private | Mode::Pass => PRIVATE_LINGER,
+        };
+        Ok(Route {
+            mode,
+            key: self.key(written)?,
+            admit: self
+                .source
+                .read(written.admit.as_ref(), |text| value::choice(text, ADMITS))?
+                .unwrap_or(Admit::Upstream),
+            pin: self.pin(written, &path.text)?,
+            linger: self.source.read(written.linger.as_ref(), value::duration)?.unwrap_or(linger),
+            stamp: self
+                .source
+                .read(written.stamp.as_ref(), |text| value::choice(text, STAMPS))?
+                .unwrap_or(Stamp::Auto),
+            heartbeat: self
+                .source
+                .read(written.heartbeat.as_ref(), value::heartbeat)?
+                .unwrap_or(Some(HEARTBEAT)),
+            prime: written.prime.as_ref().is_none_or(|prime| prime.get_ref().0),
+            window: self.window(written)?,
+            name: path.text,
+            path: Some(path.matcher),
+        })
+    }
+
+    fn mode(&self, written: &file::Route) -> Result<Mode, Fault> {
+        let mode = self.source.read(written.mode.as_ref(), |text| value::choice(text, MODES))?;
+        Ok(mode.unwrap_or(Mode::Private))
+    }
+
+    /// What has no effect beside other keys would be taken for an effect.
+    fn combination(&self, route: &file::Route) -> Result<(), Fault> {
+        let mode = self.mode(route)?;
+        let pinned = route.pin.as_ref().is_some_and(|pin| pin.get_ref().0);
+        let idle = match mode {
+            Mode::Pass => beside_pass(route),
+            Mode::Private => beside_private(route, pinned),
+            Mode::Shared => None,
+        };
+        if let Some((span, wrong)) = idle {
+            return Err(wrong.at(self.source.place(span)));
+        }
+        if let Some(headers) = route.pin_headers.as_ref().filter(|_| !pinned) {
+            let wrong =
+                wrong("`pin_headers` has no effect without a pin", "write `pin = true`, or leave it out");
+            return Err(wrong.at(self.source.place(headers.span())));
+        }
+        Ok(())
+    }
+
+    fn key(&self, route: &file::Route) -> Result<Option<Vec<KeyPart>>, Fault> {
+        let Some(key) = &route.key else { return Ok(None) };
+        let parts = key.get_ref().each(&key.span());
+        if parts.is_empty() {
+            let wrong = wrong("the key names nothing", "write what counts, such as `key = [\"path\"]`");
+            return Err(wrong.at(self.source.place(key.span())));
+        }
+        let part = |(text, span)| key::part(text).map_err(|wrong| wrong.at(self.source.place(span)));
+        parts.into_iter().map(part).collect::<Result<_, _>>().map(Some)
+    }
+
+    fn pin(&self, route: &file::Route, path: &str) -> Result<Option<Pin>, Fault> {
+        let Some(pin) = route.pin.as_ref().filter(|pin| pin.get_ref().0) else { return Ok(None) };
+        let Some(target) = path::single(path) else {
+            let message = format!("`{path}` is no single path, so nobody knows what to subscribe to");
+            let wrong = wrong(message, "pin a route whose path has no wildcard");
+            return Err(wrong.at(self.source.place(pin.span())));
+        };
+        let headers = match &route.pin_headers {
+            Some(headers) => secret::headers(headers, self.source, self.env)?,
+            None => http::HeaderMap::new(),
+        };
+        Ok(Some(Pin { target, headers }))
+    }
+
+    fn window(&self, route: &file::Route) -> Result<Bounds, Fault> {
+        match &route.window {
+            Some(window) => limits::window(self.source, window.get_ref(), self.window, self.event),
+            None => Ok(self.window),
+        }
+    }
+}
+
+const MODES: &[(&str, Mode)] = &[("private", Mode::Private), ("shared", Mode::Shared), ("pass", Mode::Pass)];
+const ADMITS: &[(&str, Admit)] = &[("upstream", Admit::Upstream), ("none", Admit::None)];
+const STAMPS: &[(&str, Stamp)] = &[("auto", Stamp::Auto), ("always", Stamp::Always), ("never", Stamp::Never)];
+
+struct PathOf {
+    text: String,
+    matcher: globset::GlobMatcher,
+}
+
+type Idle = Option<(Range<usize>, Wrong)>;
+
+/// The first key that means nothing where requests only pass.
+fn beside_pass(route: &file::Route) -> Idle {
+    let keys = [
+        ("key", route.key.as_ref().map(Spanned::span)),
+        ("admit", route.admit.as_ref().map(Spanned::span)),
+        ("pin", route.pin.as_ref().map(Spanned::span)),
+        ("pin_headers", route.pin_headers.as_ref().map(Spanned::span)),
+        ("linger", route.linger.as_ref().map(Spanned::span)),
+        ("stamp", route.stamp.as_ref().map(Spanned::span)),
+        ("heartbeat", route.heartbeat.as_ref().map(Spanned::span)),
+        ("prime", route.prime.as_ref().map(Spanned::span)),
+        ("window", route.window.as_ref().map(Spanned::span)),
+    ];
+    let (key, span) = keys.into_iter().find_map(|(key, span)| Some((key, span?)))?;
+    let remedy = "leave it out, or write `mode = \"private\"` or `mode = \"shared\"`";
+    Some((span, wrong(format!("`{key}` has no effect where requests only pass"), remedy)))
+}
+
+/// What means something for shared streams only.
+fn beside_private(route: &file::Route, pinned: bool) -> Idle {
+    if let Some(pin) = route.pin.as_ref().filter(|_| pinned) {
+        let remedy = "write `mode = \"shared\"`, or leave `pin` out";
+        return Some((pin.span(), wrong("only a shared stream can be pinned", remedy)));
+    }
+    let admit = route.admit.as_ref().filter(|admit| admit.get_ref().as_ref() == "none")?;
+    let remedy = "leave `admit` out, or write `mode = \"shared\"`";
+    Some((admit.span(), wrong("every private stream is asked of the upstream", remedy)))
+}

@@ -1,0 +1,63 @@
+//! Headers whose values are secrets. No message, log or `Debug` of what is here shows a value.
+
+use std::fs;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use toml::Spanned;
+
+use super::{
+    fault::{Fault, Wrong, wrong},
+    file::{Headers, Secret, Source},
+};
+
+/// The headers to ask with, each value from where it is said to be, and marked as sensitive.
+pub(super) fn headers(
+    written: &Spanned<Headers>,
+    source: Source<'_>,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<HeaderMap, Fault> {
+    let Headers::Table(entries) = written.get_ref() else {
+        let remedy = "write `pin_headers = { authorization = \"env:TOKEN\" }`";
+        return Err(wrong("`pin_headers` is no table", remedy).at(source.place(written.span())));
+    };
+    let mut headers = HeaderMap::new();
+    for (name, secret) in entries {
+        let key = header(name.get_ref()).map_err(|wrong| wrong.at(source.place(name.span())))?;
+        let value =
+            value(&key, secret.get_ref(), env).map_err(|wrong| wrong.at(source.place(secret.span())))?;
+        headers.append(key, value);
+    }
+    Ok(headers)
+}
+
+fn header(name: &str) -> Result<HeaderName, Wrong> {
+    name.parse().map_err(|_| wrong("this is no header's name", "write one, such as `authorization`"))
+}
+
+fn value(
+    name: &HeaderName,
+    secret: &Secret,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<HeaderValue, Wrong> {
+    let Secret::Text(text) = secret else {
+        return Err(wrong(format!("the value of `{name}` is no text"), "write it in quotes"));
+    };
+    let text = match text.split_once(':') {
+        Some(("env", variable)) => env(variable).ok_or_else(|| {
+            wrong(format!("the environment has no `{variable}`"), "set it, or write \"file:/path\"")
+        })?,
+        Some(("file", path)) => fs::read_to_string(path).map_err(|error| {
+            wrong(format!("`{path}` cannot be read: {error}"), "name a file of text that this user may read")
+        })?,
+        _ => text.clone(),
+    };
+    // Files end with a line end, and a variable set from one may too.
+    let mut value = HeaderValue::from_str(text.trim()).map_err(|_| {
+        wrong(
+            format!("the value of `{name}` is no header value"),
+            "write one line without control characters",
+        )
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}

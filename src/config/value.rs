@@ -1,0 +1,103 @@
+//! What a written value means, wherever it was written.
+
+use std::{num::NonZeroUsize, time::Duration};
+
+use bytesize::ByteSize;
+
+use super::fault::{Wrong, wrong};
+
+/// The longest duration that is taken: sums with a clock's now must not overflow.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+/// The largest size that is taken, 1 PiB: sums of sizes must not overflow.
+const LARGEST: u64 = 1 << 50;
+/// The largest count that is taken: semaphores have a limit of their own, far above.
+const MOST: usize = 1_000_000_000;
+
+/// A duration, of which zero means "at once".
+pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
+    let parsed = humantime::parse_duration(text.trim());
+    match parsed {
+        Ok(duration) if duration <= LONGEST => Ok(duration),
+        Ok(_) => Err(wrong(format!("`{text}` is too long"), "write at most a year, \"365d\"")),
+        Err(_) if text.trim() == "0" => Ok(Duration::ZERO),
+        Err(_) if text.trim().starts_with('-') => {
+            Err(wrong(format!("`{text}` is negative"), "write a duration that is not, such as \"5m\""))
+        }
+        Err(_) => Err(wrong(
+            format!("`{text}` is no duration"),
+            "write numbers with units, such as \"500ms\", \"15s\", \"5m\" or \"1h 30m\"",
+        )),
+    }
+}
+
+/// A duration that bounds something, and so cannot be zero.
+pub(super) fn bound(text: &str) -> Result<Duration, Wrong> {
+    match duration(text)? {
+        Duration::ZERO => Err(wrong("zero leaves nothing", "write a duration above zero, such as \"5m\"")),
+        duration => Ok(duration),
+    }
+}
+
+/// A heartbeat's interval, or `none`.
+pub(super) fn heartbeat(text: &str) -> Result<Option<Duration>, Wrong> {
+    if text.trim() == "none" {
+        return Ok(None);
+    }
+    match duration(text)? {
+        Duration::ZERO => {
+            Err(wrong("a heartbeat every zero seconds", "write `heartbeat = \"none\"` to turn it off"))
+        }
+        duration => Ok(Some(duration)),
+    }
+}
+
+/// A number of bytes above zero.
+pub(super) fn size(text: &str) -> Result<NonZeroUsize, Wrong> {
+    let text = text.trim();
+    if text.starts_with('-') {
+        return Err(wrong(format!("`{text}` is negative"), "write a size above zero, such as \"4MiB\""));
+    }
+    let Ok(ByteSize(bytes)) = text.parse() else {
+        return Err(wrong(
+            format!("`{text}` is no size"),
+            "write a number with a unit, such as \"64KiB\", \"4MiB\" or \"1GiB\"",
+        ));
+    };
+    if bytes > LARGEST {
+        return Err(wrong(format!("`{text}` is too large"), "write at most \"1PiB\""));
+    }
+    usize::try_from(bytes)
+        .ok()
+        .and_then(NonZeroUsize::new)
+        .ok_or_else(|| wrong("zero leaves nothing", "write a size above zero, such as \"4MiB\""))
+}
+
+/// A number of things above zero.
+pub(super) fn count(text: &str) -> Result<NonZeroUsize, Wrong> {
+    match text.parse::<usize>() {
+        Ok(number) if number > MOST => {
+            Err(wrong(format!("`{text}` is too large"), format!("write at most {MOST}")))
+        }
+        Ok(number) => NonZeroUsize::new(number)
+            .ok_or_else(|| wrong("zero leaves nothing", "write a whole number above zero")),
+        Err(_) => Err(wrong(format!("`{text}` is negative"), "write a whole number above zero")),
+    }
+}
+
+/// One of a few words.
+pub(super) fn choice<T: Copy>(text: &str, of: &[(&str, T)]) -> Result<T, Wrong> {
+    let found = of.iter().find(|(word, _)| *word == text);
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let words: Vec<_> = of.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+        wrong(format!("`{text}` is not known here"), format!("write {}", words.join(" or ")))
+    })
+}
+
+/// A size for a message: exact, in the largest unit that keeps it so.
+pub(super) fn shown(bytes: NonZeroUsize) -> String {
+    let bytes = bytes.get();
+    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B")];
+    let (factor, unit) =
+        units.into_iter().find(|(factor, _)| bytes.is_multiple_of(*factor)).unwrap_or((1, "B"));
+    format!("{}{unit}", bytes / factor)
+}

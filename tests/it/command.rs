@@ -1,0 +1,139 @@
+//! The binary from outside: what it says, and the code that it exits with.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+};
+
+fn respool(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_respool"));
+    command.args(arguments).stdin(Stdio::null());
+    for name in ["UPSTREAM", "LISTEN", "ADMIN", "CONFIG", "LOG"] {
+        command.env_remove(format!("RESPOOL_{name}"));
+    }
+    command
+}
+
+/// Exit code, standard output and standard error of a run that ends by itself.
+#[track_caller]
+fn check(arguments: &[&str], code: i32, out: &str, err: &str) {
+    let output = respool(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    assert_eq!((output.status.code(), text(output.stdout).as_str()), (Some(code), out));
+    assert_eq!(text(output.stderr), err);
+}
+
+/// A file of this content; its name is the test's own.
+fn file(name: &str, content: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("respool-{}-{name}.toml", std::process::id()));
+    std::fs::write(&path, content).unwrap();
+    path
+}
+
+#[test]
+fn check_says_what_is_wrong_and_where() {
+    let path = file("wrong", "upstream = \"http://127.0.0.1:9000\"\n\n[limits]\nstreams = 0\n");
+    let name = path.to_str().unwrap();
+    let fault = format!("{name}:4:11: zero leaves nothing; write a whole number above zero\n");
+    check(&["check", name], 2, "", &fault);
+    check(&["--config", name], 2, "", &fault);
+    std::fs::remove_file(path).unwrap();
+    let fault = "/no/such.toml: cannot be read: No such file or directory (os error 2); \
+                 name a file of UTF-8 text that this user may read\n";
+    check(&["check", "/no/such.toml"], 2, "", fault);
+}
+
+#[test]
+fn check_says_ok_and_what_is_likely_a_mistake() {
+    let path = file(
+        "open",
+        "upstream = \"http://127.0.0.1:9000\"\n[[route]]\npath = \"/a\"\nmode = \"shared\"\nadmit = \"none\"\nkey = \"path\"\n",
+    );
+    let name = path.to_str().unwrap();
+    let warning = format!(
+        "warning: {name}:6:7: `/a` is shared by all who ask, whatever credentials they have: the key leaves out \
+         authorization and cookie; \
+         write `admit = \"upstream\"`, or add \"header:authorization\" and \"header:cookie\" to the key\n"
+    );
+    check(&["check", name], 0, "ok\n", &warning);
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn wrong_arguments_are_refused_before_anything_starts() {
+    let none = "no upstream is given; \
+                give --upstream URL, set RESPOOL_UPSTREAM, or write `upstream = \"http://127.0.0.1:9000\"` in the file\n";
+    check(&[], 2, "", none);
+    check(&["run"], 2, "", none);
+    assert_eq!(respool(&["--nonsense"]).output().unwrap().status.code(), Some(2));
+    let level = "--log: `loud` is no level; write \"error\", \"warn\", \"info\", \"debug\" or \"trace\", \
+                 or a level for each part, such as \"info,respool::pump=debug\"\n";
+    check(&["--log", "loud"], 2, "", level);
+}
+
+#[test]
+fn a_taken_port_is_named_with_what_to_do() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let fault = format!(
+        "cannot listen on {address}: Address already in use (os error 98); \
+         stop what listens there, or choose another with --listen or --admin\n"
+    );
+    let arguments = ["--upstream", "http://127.0.0.1:9", "--log", "off", "--listen", &address];
+    check(&arguments, 1, "", &fault);
+}
+
+/// A running proxy, killed when dropped.
+struct Running {
+    child: Child,
+    listen: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Starts on free ports, which it says in its log.
+fn start() -> Running {
+    let any = "127.0.0.1:0";
+    let mut command = respool(&["run", "--upstream", "http://127.0.0.1:9", "--listen", any, "--admin", any]);
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut address = || {
+        // Not a terminal: the log is JSON.
+        let line = lines.next().unwrap().unwrap();
+        let start = line.find("\"address\":\"").unwrap_or_else(|| panic!("{line}")) + 11;
+        line[start..].split('"').next().unwrap().parse().unwrap()
+    };
+    let (listen, admin) = (address(), address());
+    // What it says later must go somewhere.
+    std::thread::spawn(move || lines.for_each(drop));
+    Running { child, listen, admin }
+}
+
+fn get(from: SocketAddr, path: &str) -> String {
+    let mut socket = TcpStream::connect(from).unwrap();
+    write!(socket, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn it_serves_clients_and_the_admin_until_it_is_told_to_end() {
+    let mut running = start();
+    assert!(get(running.listen, "/").starts_with("HTTP/1.1 502 "));
+    assert!(get(running.admin, "/ready").starts_with("HTTP/1.1 200 "));
+    let metrics = get(running.admin, "/metrics");
+    assert!(metrics.contains("respool_build_info{") && metrics.ends_with("# EOF\n"), "{metrics}");
+    let told = Command::new("kill").args(["-TERM", &running.child.id().to_string()]).status().unwrap();
+    assert!(told.success());
+    assert_eq!(running.child.wait().unwrap().code(), Some(0));
+    assert!(TcpStream::connect(running.listen).is_err());
+}

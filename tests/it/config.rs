@@ -1,0 +1,472 @@
+//! Golden cases: text in; the resolved settings, or the fault with its place, out.
+
+use std::fmt::Write as _;
+
+use respool::config::{Config, Fault, Flags};
+use respool::route::Route;
+
+const UPSTREAM: &str = "upstream = \"http://127.0.0.1:9000\"\n";
+
+fn resolve(file: &str, flags: &Flags, env: &[(&str, &str)]) -> Result<Config, Fault> {
+    let env = |name: &str| env.iter().find(|(had, _)| *had == name).map(|(_, value)| (*value).to_owned());
+    Config::resolve(flags, &env, Some(("r.toml", file)))
+}
+
+/// A file that is refused, and the whole of what is said. The upstream stands in the first line.
+#[track_caller]
+fn refused(file: &str, expected: &str) {
+    let fault = resolve(&format!("{UPSTREAM}{file}"), &Flags::default(), &[]).unwrap_err();
+    assert_eq!(fault.to_string(), expected);
+}
+
+/// The routes of a file that is taken.
+#[track_caller]
+fn routes(file: &str, expected: &[&str]) {
+    let config = resolve(&format!("{UPSTREAM}{file}"), &Flags::default(), &[]).unwrap();
+    let routes: Vec<_> = config.routes.iter().map(summary).collect();
+    assert_eq!(routes, expected);
+}
+
+fn summary(route: &Route) -> String {
+    let mut line = format!("{} {:?}", route.name, route.mode);
+    if let Some(key) = &route.key {
+        write!(line, " key={key:?}").unwrap();
+    }
+    if let Some(pin) = &route.pin {
+        write!(line, " pin={} {:?}", pin.target, pin.headers).unwrap();
+    }
+    let (window, beat) = (route.window, route.heartbeat);
+    write!(line, " admit={:?} linger={:?} stamp={:?}", route.admit, route.linger, route.stamp).unwrap();
+    write!(line, " beat={beat:?} prime={}", route.prime).unwrap();
+    write!(line, " window={}/{}/{:?}", window.events, window.bytes, window.age).unwrap();
+    line
+}
+
+const DEFAULT: &str = "default Private admit=Upstream linger=120s stamp=Auto beat=Some(15s) prime=true window=2048/4194304/300s";
+
+#[test]
+fn an_upstream_is_all_that_must_be_said() {
+    let config = resolve(UPSTREAM, &Flags::default(), &[]).unwrap();
+    assert_eq!(config.upstream.to_string(), "http://127.0.0.1:9000");
+    assert_eq!(config.listen.iter().map(ToString::to_string).collect::<Vec<_>>(), ["127.0.0.1:8080"]);
+    assert!(config.admin.is_none() && config.forward.forwarded && config.warnings.is_empty());
+    assert_eq!(format!("{:?}", config.forward.host), "Keep");
+    assert_eq!(
+        format!("{:?}", config.limits),
+        "Limits { memory: 536870912, streams: 20000, connections: 20000, lingering: 1000, event: 4194304 }"
+    );
+    assert_eq!((config.outage_hold.as_secs(), config.drain_time.as_secs()), (5, 10));
+    routes("", &[DEFAULT]);
+}
+
+#[test]
+fn without_an_upstream_it_says_how_to_give_one() {
+    let remedy = "give --upstream URL, set RESPOOL_UPSTREAM, or write `upstream = \"http://127.0.0.1:9000\"` in the file";
+    let fault = resolve("", &Flags::default(), &[]).unwrap_err();
+    assert_eq!(fault.to_string(), format!("r.toml: no upstream is given; {remedy}"));
+    let fault = Config::resolve(&Flags::default(), &|_| None, None).unwrap_err();
+    assert_eq!(fault.to_string(), format!("no upstream is given; {remedy}"));
+}
+
+#[test]
+fn flags_beat_the_environment_which_beats_the_file() {
+    let file = "upstream = \"http://file:1\"\nlisten = [\"127.0.0.1:1\", \"127.0.0.1:2\"]\nadmin = \"127.0.0.1:3\"\n";
+    let env = [
+        ("RESPOOL_UPSTREAM", "http://env:1"),
+        ("RESPOOL_LISTEN", "127.0.0.1:4, 127.0.0.1:5"),
+        ("RESPOOL_ADMIN", "127.0.0.1:6"),
+    ];
+    let flags = Flags {
+        upstream: Some("http://flag:1".into()),
+        listen: vec!["127.0.0.1:7".into()],
+        admin: Some("127.0.0.1:8".into()),
+        config: None,
+    };
+    let shown = |flags: &Flags, env: &[(&str, &str)]| {
+        let config = resolve(file, flags, env).unwrap();
+        let listen: Vec<_> = config.listen.iter().map(ToString::to_string).collect();
+        format!("{} {} {}", config.upstream, listen.join(" "), config.admin.unwrap())
+    };
+    assert_eq!(shown(&flags, &env), "http://flag:1 127.0.0.1:7 127.0.0.1:8");
+    assert_eq!(shown(&Flags::default(), &env), "http://env:1 127.0.0.1:4 127.0.0.1:5 127.0.0.1:6");
+    assert_eq!(shown(&Flags::default(), &[]), "http://file:1 127.0.0.1:1 127.0.0.1:2 127.0.0.1:3");
+    // Set to nothing is not set: many tools can only do that.
+    assert_eq!(
+        shown(&Flags::default(), &[("RESPOOL_ADMIN", "")]),
+        "http://file:1 127.0.0.1:1 127.0.0.1:2 127.0.0.1:3"
+    );
+}
+
+#[test]
+fn a_route_has_the_defaults_of_its_mode() {
+    routes(
+        "[[route]]\npath = \"/a\"\n[[route]]\npath = \"/b/**\"\nmode = \"shared\"\n[[route]]\npath = \"/c\"\nmode = \"pass\"",
+        &[
+            "/a Private admit=Upstream linger=120s stamp=Auto beat=Some(15s) prime=true window=2048/4194304/300s",
+            "/b/** Shared admit=Upstream linger=300s stamp=Auto beat=Some(15s) prime=true window=2048/4194304/300s",
+            "/c Pass admit=Upstream linger=120s stamp=Auto beat=Some(15s) prime=true window=2048/4194304/300s",
+            DEFAULT,
+        ],
+    );
+}
+
+#[test]
+fn a_route_takes_what_it_leaves_out_of_its_window_from_the_general_one() {
+    routes(
+        "window = { events = 10, bytes = \"8 MiB\" }\n[[route]]\npath = \"/a\"\nwindow = { age = \"1h 30m\", events = 7 }",
+        &[
+            "/a Private admit=Upstream linger=120s stamp=Auto beat=Some(15s) prime=true window=7/8388608/5400s",
+            "default Private admit=Upstream linger=120s stamp=Auto beat=Some(15s) prime=true window=10/8388608/300s",
+        ],
+    );
+}
+
+#[test]
+fn every_key_of_a_route_is_heard() {
+    routes(
+        "[[route]]\npath = \"/a\"\nmode = \"shared\"\nkey = [\"path\", \"host\", \"query\", \"query:room\", \"header:X-Dir\", \
+         \"cookie:sid\"]\nadmit = \"none\"\npin = true\npin_headers = { x-a = \"literal\" }\nlinger = \"0s\"\n\
+         stamp = \"always\"\nheartbeat = \"none\"\nprime = false\n",
+        &[
+            "/a Shared key=[Path, Host, Query, Parameter(\"room\"), Header(\"x-dir\"), Cookie(\"sid\")] pin=/a \
+             {\"x-a\": Sensitive} admit=None linger=0ns stamp=Always beat=None prime=false window=2048/4194304/300s",
+            DEFAULT,
+        ],
+    );
+}
+
+#[test]
+fn what_is_not_toml_is_refused_with_its_place() {
+    refused("listen = ", "r.toml:2:10: string values must be quoted; expected literal string");
+    refused("[limits]\nmemory = \"1MiB\nstreams = 2", "r.toml:3:15: invalid basic string; expected `\"`");
+    refused(
+        "host = \"keep\"\nhost = \"keep\"",
+        "r.toml:3:1: duplicate key; write each key and each table once",
+    );
+    refused("[limits]\nstreams = 0b2", "r.toml:3:13: invalid binary number; write it as TOML wants it");
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_those_that_are_known() {
+    refused("[drain]\ntimes = \"1s\"", "r.toml:3:1: unknown key `times`; known here: `time`");
+    refused(
+        "[limits]\nevents = 4",
+        "r.toml:3:1: unknown key `events`; known here: `memory`, `streams`, `connections`, `lingering`, `event`",
+    );
+    refused(
+        "[[route]]\npath = \"/a\"\nhello = [\"x\"]",
+        "r.toml:4:1: unknown key `hello`; known here: `path`, `mode`, `key`, `admit`, `pin`, `pin_headers`, `linger`, \
+         `stamp`, `heartbeat`, `prime`, `window`",
+    );
+}
+
+#[test]
+fn a_wrong_type_is_refused_with_what_is_right() {
+    refused(
+        "listen = 8080",
+        "r.toml:2:10: wrong type: integer `8080`; write text in quotes, or a list of it",
+    );
+    refused("listen = [8080]", "r.toml:2:11: wrong type: integer `8080`; write text in quotes");
+    refused(
+        "forwarded = \"no\"",
+        "r.toml:2:13: wrong type: string \"no\"; write `true` or `false`, without quotes",
+    );
+    refused("[window]\nevents = \"many\"", "r.toml:3:10: wrong type: string \"many\"; write a whole number");
+    refused(
+        "[window]\nage = 5",
+        "r.toml:3:7: wrong type: integer `5`; write a duration in quotes, such as \"5m\"",
+    );
+    refused(
+        "[window]\nbytes = 1.5",
+        "r.toml:3:9: wrong type: floating point `1.5`; write a size in quotes, such as \"4MiB\"",
+    );
+}
+
+#[test]
+fn a_bound_of_zero_or_less_is_refused() {
+    let above = "write a whole number above zero";
+    refused("[window]\nevents = 0", &format!("r.toml:3:10: zero leaves nothing; {above}"));
+    refused("[limits]\nstreams = -3", &format!("r.toml:3:11: `-3` is negative; {above}"));
+    refused("[limits]\nlingering = 0", &format!("r.toml:3:13: zero leaves nothing; {above}"));
+    let above = "write a size above zero, such as \"4MiB\"";
+    refused("[limits]\nmemory = \"0\"", &format!("r.toml:3:10: zero leaves nothing; {above}"));
+    refused("[window]\nbytes = -1", &format!("r.toml:3:9: `-1` is negative; {above}"));
+    refused(
+        "[window]\nage = \"0s\"",
+        "r.toml:3:7: zero leaves nothing; write a duration above zero, such as \"5m\"",
+    );
+    refused(
+        "[[route]]\npath = \"/a\"\nwindow = { events = 0 }",
+        "r.toml:4:21: zero leaves nothing; write a whole number above zero",
+    );
+}
+
+#[test]
+fn what_is_no_duration_or_size_is_refused() {
+    refused(
+        "[drain]\ntime = \"soon\"",
+        "r.toml:3:8: `soon` is no duration; write numbers with units, such as \"500ms\", \"15s\", \"5m\" or \"1h 30m\"",
+    );
+    refused(
+        "[outage]\nhold = \"-5s\"",
+        "r.toml:3:8: `-5s` is negative; write a duration that is not, such as \"5m\"",
+    );
+    refused("[window]\nage = \"1000y\"", "r.toml:3:7: `1000y` is too long; write at most a year, \"365d\"");
+    refused(
+        "[window]\nbytes = \"4 floppies\"",
+        "r.toml:3:9: `4 floppies` is no size; write a number with a unit, such as \"64KiB\", \"4MiB\" or \"1GiB\"",
+    );
+    refused("[limits]\nmemory = \"9EiB\"", "r.toml:3:10: `9EiB` is too large; write at most \"1PiB\"");
+    refused(
+        "[[route]]\npath = \"/a\"\nheartbeat = \"0s\"",
+        "r.toml:4:13: a heartbeat every zero seconds; write `heartbeat = \"none\"` to turn it off",
+    );
+}
+
+#[test]
+fn what_is_no_address_is_refused_where_it_was_written() {
+    let address = "this is no address to listen on; \
+                   use an IP address with a port, such as 127.0.0.1:8080 or [::1]:8080, or unix:/path";
+    refused("listen = [\"127.0.0.1:1\", \"8080\"]", &format!("r.toml:2:26: {address}"));
+    refused("admin = \"here\"", &format!("r.toml:2:9: {address}"));
+    refused(
+        "listen = \"[::1]:1\"\nadmin = \"[::1]:1\"",
+        "r.toml:3:9: `[::1]:1` is where clients come in; write another port",
+    );
+    let upstream = |flags: &Flags, env: &[(&str, &str)]| resolve("", flags, env).unwrap_err().to_string();
+    let flag = Flags { upstream: Some("http://user:SECRET@host".into()), ..Flags::default() };
+    let user = "an upstream is an address without a user; use http://host:port or unix:/path";
+    assert_eq!(upstream(&flag, &[]), format!("--upstream: {user}"));
+    let none = "this is no address of an upstream; use http://host:port or unix:/path";
+    assert_eq!(
+        upstream(&Flags::default(), &[("RESPOOL_UPSTREAM", "9000")]),
+        format!("RESPOOL_UPSTREAM: {none}")
+    );
+}
+
+#[test]
+fn an_event_must_fit_into_every_window() {
+    refused(
+        "[limits]\nevent = \"5MiB\"",
+        "r.toml:3:9: `limits.event` of 5MiB is larger than this `window.bytes` of 4MiB; \
+         write `limits.event` of at most 4MiB, or `window.bytes` of at least 5MiB",
+    );
+    refused(
+        "[[route]]\npath = \"/a\"\nwindow = { bytes = \"1000kB\" }",
+        "r.toml:4:20: `limits.event` of 4MiB is larger than this `window.bytes` of 1000000B; \
+         write `limits.event` of at most 1000000B, or `window.bytes` of at least 4MiB",
+    );
+    refused(
+        "[limits]\nmemory = \"1MiB\"",
+        "r.toml:3:10: one window of 4MiB is more than all memory; \
+         write `limits.memory` above `window.bytes`, or less than 1MiB there",
+    );
+}
+
+#[test]
+fn a_path_that_can_never_match_is_refused() {
+    refused(
+        "[[route]]\nmode = \"shared\"",
+        "r.toml:2:1: this route has no path; write which paths it is for: `path = \"/events\"`",
+    );
+    refused("[[route]]\npath = \"events\"", "r.toml:3:8: `events` matches no path; a path starts with `/`");
+    refused(
+        "[[route]]\npath = \"/a/../b\"",
+        "r.toml:3:8: `/a/../b` can never match, because of `..`; \
+         leave it out: requests with dot segments or encoded slashes match no route",
+    );
+    refused(
+        "[[route]]\npath = \"/a b\"",
+        "r.toml:3:8: a path never has ' '; write it as clients send it, percent-encoded",
+    );
+    refused(
+        "[[route]]\npath = \"/a?room=1\"",
+        "r.toml:3:8: `/a?room=1` has a query, and routes are found by path alone; \
+         leave out `?` and what follows; `key` says which parameters count",
+    );
+    refused(
+        "[[route]]\npath = \"/a[b\"",
+        "r.toml:3:8: `/a[b` is no glob: unclosed character class; missing ']'; \
+         write `*` for a part of a segment, `**` for any number of segments, `{a,b}` or `[ab]` for a choice",
+    );
+}
+
+#[test]
+fn a_route_that_an_earlier_one_leaves_nothing_is_refused() {
+    let remedy = "the first match wins: write the narrower route first, or leave one out";
+    for (earlier, later) in
+        [("/a", "/a"), ("/**", "/a"), ("**", "/a/*"), ("/a/*", "/a/b"), ("/a/**", "/a/b/*")]
+    {
+        refused(
+            &format!("[[route]]\npath = \"{earlier}\"\n[[route]]\npath = \"{later}\""),
+            &format!(
+                "r.toml:5:8: `{later}` can never match: the earlier route `{earlier}` takes all of it; {remedy}"
+            ),
+        );
+    }
+}
+
+#[test]
+fn what_has_no_effect_is_refused() {
+    let route = |rest: &str| format!("[[route]]\npath = \"/a\"\n{rest}");
+    let pass = "leave it out, or write `mode = \"private\"` or `mode = \"shared\"`";
+    for (key, value) in
+        [("admit", "\"none\""), ("key", "[\"path\"]"), ("window", "{ events = 1 }"), ("prime", "true")]
+    {
+        let column = key.len() + 4;
+        refused(
+            &route(&format!("mode = \"pass\"\n{key} = {value}")),
+            &format!("r.toml:5:{column}: `{key}` has no effect where requests only pass; {pass}"),
+        );
+    }
+    refused(
+        &route("pin = true"),
+        "r.toml:4:7: only a shared stream can be pinned; write `mode = \"shared\"`, or leave `pin` out",
+    );
+    refused(
+        &route("mode = \"shared\"\npin_headers = {}"),
+        "r.toml:5:15: `pin_headers` has no effect without a pin; write `pin = true`, or leave it out",
+    );
+    refused(
+        &route("admit = \"none\""),
+        "r.toml:4:9: every private stream is asked of the upstream; leave `admit` out, or write `mode = \"shared\"`",
+    );
+}
+
+#[test]
+fn a_pin_must_have_one_path() {
+    refused(
+        "[[route]]\npath = \"/a/*\"\nmode = \"shared\"\npin = true",
+        "r.toml:5:7: `/a/*` is no single path, so nobody knows what to subscribe to; \
+         pin a route whose path has no wildcard",
+    );
+}
+
+#[test]
+fn words_that_are_not_known_are_refused() {
+    let route = |rest: &str| format!("[[route]]\npath = \"/a\"\n{rest}");
+    refused(
+        &route("mode = \"Shared\""),
+        "r.toml:4:8: `Shared` is not known here; write \"private\" or \"shared\" or \"pass\"",
+    );
+    refused(
+        &route("stamp = \"no\""),
+        "r.toml:4:9: `no` is not known here; write \"auto\" or \"always\" or \"never\"",
+    );
+    refused("host = \"other\"", "r.toml:2:8: `other` is not known here; write \"keep\" or \"upstream\"");
+    let parts = "write \"path\", \"host\", \"query\", \"query:NAME\", \"header:NAME\" or \"cookie:NAME\"";
+    refused(
+        &route("key = [\"path\", \"user\"]"),
+        &format!("r.toml:4:16: `user` is no part of a request; {parts}"),
+    );
+    refused(&route("key = \"cookie:\""), &format!("r.toml:4:7: `cookie:` is no part of a request; {parts}"));
+    refused(
+        &route("key = [\"header:a b\"]"),
+        "r.toml:4:8: `header:a b` has no header's name; write one, such as \"header:authorization\"",
+    );
+    refused(
+        &route("key = []"),
+        "r.toml:4:7: the key names nothing; write what counts, such as `key = [\"path\"]`",
+    );
+}
+
+#[test]
+fn columns_count_characters() {
+    refused(
+        "# ä\nwindow = { \"ö\" = 1 }",
+        "r.toml:3:12: unknown key `ö`; known here: `events`, `bytes`, `age`",
+    );
+    // Some editors begin a file with a mark that nobody sees.
+    let marked = resolve(&format!("\u{feff}{UPSTREAM}host = 3"), &Flags::default(), &[]).unwrap_err();
+    assert_eq!(marked.to_string(), "r.toml:2:8: wrong type: integer `3`; write text in quotes");
+    refused("# é ü\r\nhost = \"ö\"", "r.toml:3:8: `ö` is not known here; write \"keep\" or \"upstream\"");
+}
+
+#[test]
+fn who_shares_a_stream_without_being_asked_is_warned_of() {
+    let warnings = |rest: &str| {
+        let file = format!("{UPSTREAM}[[route]]\npath = \"/a\"\nmode = \"shared\"\n{rest}");
+        let warnings = resolve(&file, &Flags::default(), &[]).unwrap().warnings;
+        warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        warnings("admit = \"none\"\nkey = [\"path\", \"cookie:sid\"]"),
+        [
+            "r.toml:6:7: `/a` is shared by all who ask, whatever credentials they have: the key leaves out authorization; \
+          write `admit = \"upstream\"`, or add \"header:authorization\" to the key"
+        ]
+    );
+    assert_eq!(warnings("admit = \"none\"\nkey = [\"path\"]").len(), 1);
+    assert!(warnings("admit = \"none\"").is_empty());
+    assert!(warnings("key = [\"path\"]").is_empty());
+    assert!(
+        warnings("admit = \"none\"\nkey = [\"path\", \"header:Authorization\", \"header:cookie\"]")
+            .is_empty()
+    );
+}
+
+#[test]
+fn pin_headers_come_from_where_they_are_said_to_be() {
+    let token = std::env::temp_dir().join(format!("respool-token-{}", std::process::id()));
+    std::fs::write(&token, "from file\n").unwrap();
+    let file = format!(
+        "{UPSTREAM}[[route]]\npath = \"/a\"\nmode = \"shared\"\npin = true\n\
+         pin_headers = {{ x-env = \"env:TOKEN\", x-file = \"file:{}\", x-here = \"from here\" }}",
+        token.display()
+    );
+    let config = resolve(&file, &Flags::default(), &[("TOKEN", "from env")]).unwrap();
+    std::fs::remove_file(&token).unwrap();
+    let headers = &config.routes[0].pin.as_ref().unwrap().headers;
+    assert_eq!((&headers["x-env"], &headers["x-file"], &headers["x-here"]).2, "from here");
+    assert_eq!(
+        (headers["x-env"].to_str().unwrap(), headers["x-file"].to_str().unwrap()),
+        ("from env", "from file")
+    );
+    assert!(headers.values().all(http::HeaderValue::is_sensitive));
+    assert!(!format!("{config:?}").contains("from "), "Debug shows a secret");
+}
+
+#[test]
+fn no_fault_shows_a_secret() {
+    let route =
+        |rest: &str| format!("{UPSTREAM}[[route]]\npath = \"/a\"\nmode = \"shared\"\npin = true\n{rest}");
+    for wrong in [
+        "pin_headers = \"SECRET\"",
+        "pin_headers = [\"SECRET\"]",
+        "pin_headers = { authorization = SECRET }",
+        "pin_headers = { authorization = \"SECRET }",
+        "pin_headers = { authorization = 'SECRET\" }",
+        "pin_headers = { authorization = \"SECRET\\u0007\" }",
+        "pin_headers = { authorization = \"SECRET\\q\" }",
+        "pin_headers = { authorization = [\"SECRET\"] }",
+        "pin_headers = { authorization = { value = \"SECRET\" } }",
+        "pin_headers = { authorization = \"SECRET\", authorization = \"SECRET\" }",
+        "pin_headers = { authorization = \"SECRET\" \"SECRET\" }",
+        "pin_headers = { \"a b\" = \"SECRET\" }",
+        "pin_headers = { authorization = \"SECRET\" }\npin_headers = { authorization = \"SECRET\" }",
+        "pin_headers.authorization.x = \"SECRET\"",
+    ] {
+        let fault = resolve(&route(wrong), &Flags::default(), &[]).unwrap_err().to_string();
+        assert!(!fault.contains("SECRET"), "{wrong}: {fault}");
+        assert!(fault.starts_with("r.toml:"), "{wrong}: {fault}");
+    }
+    for number in [
+        "424242",
+        "-424242",
+        "42424242424242424242424242",
+        "424242.5",
+        &"42".repeat(40),
+        &format!("4.{}", "42".repeat(400)),
+        "0x424242424242424242",
+        "4242-02-02",
+    ] {
+        let fault = resolve(&route(&format!("pin_headers = {{ a = {number} }}")), &Flags::default(), &[]);
+        let fault = fault.unwrap_err().to_string();
+        assert!(!fault.contains("424"), "{number}: {fault}");
+    }
+    let fault = resolve(&route("pin_headers = { a = \"env:TOKEN\" }"), &Flags::default(), &[]).unwrap_err();
+    assert_eq!(
+        fault.to_string(),
+        "r.toml:6:21: the environment has no `TOKEN`; set it, or write \"file:/path\""
+    );
+}
