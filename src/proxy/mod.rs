@@ -6,4 +6,7 @@ mod expect;
 pub mod forward;
 pub mod hygiene;
 pub mod outage;
+pub mod piece;
+pub mod splice;
+pub mod stream;
 mod tunnel;

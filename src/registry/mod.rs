@@ -11,7 +11,7 @@ mod shared;
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -68,7 +68,7 @@ struct Inner {
     count: Arc<AtomicUsize>,
     /// The last shared generation: the next one sorts after it, whatever the clock says.
     last: Mutex<Option<Generation>>,
-    draining: AtomicBool,
+    draining: OnceLock<Duration>,
     relieving: AtomicBool,
 }
 
@@ -99,7 +99,7 @@ impl Registry {
             shared: Mutex::default(),
             count: Arc::default(),
             last: Mutex::default(),
-            draining: AtomicBool::new(false),
+            draining: OnceLock::new(),
             relieving: AtomicBool::new(false),
         }))
     }
@@ -116,16 +116,16 @@ impl Registry {
         self.0.budget.used()
     }
 
-    /// Every client is to be cut, at a moment of its own.
-    pub fn drain(&self) {
-        self.0.draining.store(true, Ordering::Release);
+    /// Every client is to be cut, at a moment of its own within `spread`.
+    pub fn drain(&self, spread: Duration) {
+        let _ = self.0.draining.set(spread);
         self.windows().into_iter().for_each(|(_, window)| window.wake());
     }
 
-    /// The drain has begun.
+    /// Once a drain has begun: within which time every client is cut.
     #[must_use]
-    pub fn is_draining(&self) -> bool {
-        self.0.draining.load(Ordering::Acquire)
+    pub fn draining(&self) -> Option<Duration> {
+        self.0.draining.get().copied()
     }
 
     fn windows(&self) -> Vec<(Key, LiveWindow)> {
@@ -176,6 +176,12 @@ impl Registry {
                 Self(inner).relieve();
             }
         })
+    }
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registry").field("limits", &self.0.limits).finish_non_exhaustive()
     }
 }
 

@@ -340,10 +340,10 @@ pub enum Step {
 impl Cursor {
     /// Takes everything up to about `room` bytes, or waits for it. Cancel-safe: while it waits nothing is taken.
     pub fn poll_step(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<Step> {
-        let same_task = self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
-        if same_task && self.seen == Some(self.live.0.moved.load(Ordering::Acquire)) {
+        if self.is_caught_up(cx) {
             return Poll::Pending;
         }
+        let same_task = self.is_known(cx);
         let live = self.live.clone();
         let mut state = live.lock();
         let State { window, seats, numbered, .. } = &mut *state;
@@ -368,6 +368,16 @@ impl Cursor {
             Some(end) => Poll::Ready(Step::End(end)),
             None => Poll::Pending,
         }
+    }
+
+    /// There is nothing to take, and this task is woken when there is. Takes no lock.
+    #[must_use]
+    pub fn is_caught_up(&self, cx: &Context<'_>) -> bool {
+        self.is_known(cx) && self.seen == Some(self.live.0.moved.load(Ordering::Acquire))
+    }
+
+    fn is_known(&self, cx: &Context<'_>) -> bool {
+        self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
     }
 
     /// The client is given an id otherwise than with an event (a prime): it may come back.

@@ -1,0 +1,144 @@
+//! What one write of a stream is made of, and how it is known that it was written.
+
+use std::{
+    io::IoSlice,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    task::{Context, Waker},
+};
+
+use bytes::{Buf, Bytes};
+use smallvec::SmallVec;
+
+/// Whole frames on their way to a client: one chunk, in one write.
+#[derive(Debug)]
+pub struct Piece {
+    parts: SmallVec<[Bytes; 1]>,
+    /// The part that is being written.
+    at: usize,
+    _landing: Option<Landing>,
+}
+
+impl Piece {
+    /// Bytes that nobody waits to see written.
+    #[must_use]
+    pub fn relayed(bytes: Bytes) -> Self {
+        Self { parts: SmallVec::from_buf([bytes]), at: 0, _landing: None }
+    }
+
+    /// Frames that are in flight until they are written.
+    #[must_use]
+    pub fn of(parts: SmallVec<[Bytes; 1]>, flight: &Flight) -> Self {
+        Self { parts, at: 0, _landing: Some(flight.start()) }
+    }
+}
+
+impl Buf for Piece {
+    fn remaining(&self) -> usize {
+        self.parts[self.at..].iter().map(Bytes::len).sum()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.parts.get(self.at).map_or(&[], |part| part)
+    }
+
+    fn advance(&mut self, mut by: usize) {
+        while by > 0 {
+            let Some(part) = self.parts.get_mut(self.at) else { return };
+            let step = by.min(part.len());
+            part.advance(step);
+            by -= step;
+            if part.is_empty() {
+                // Written: the window's memory is free of it.
+                *part = Bytes::new();
+                self.at += 1;
+            }
+        }
+    }
+
+    fn chunks_vectored<'a>(&'a self, into: &mut [IoSlice<'a>]) -> usize {
+        let parts = self.parts[self.at..].iter();
+        into.iter_mut().zip(parts).map(|(slice, part)| *slice = IoSlice::new(part)).count()
+    }
+}
+
+/// What of a stream's pieces its connection has not written yet. Only one is in flight at a time: the rest waits in
+/// the window, where it is shared.
+#[derive(Clone, Debug, Default)]
+pub struct Flight(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    pieces: AtomicUsize,
+    wanted: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+}
+
+#[derive(Debug)]
+struct Landing(Flight);
+
+impl Flight {
+    fn start(&self) -> Landing {
+        self.0.pieces.fetch_add(1, Ordering::Relaxed);
+        Landing(self.clone())
+    }
+
+    /// Something is in flight.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.0.pieces.load(Ordering::Acquire) > 0
+    }
+
+    /// Whether nothing is in flight; if something is, the task is woken when it has landed.
+    pub fn poll_landed(&self, cx: &Context<'_>) -> bool {
+        if !self.is_busy() {
+            return true;
+        }
+        *self.0.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(cx.waker().clone());
+        self.0.wanted.store(true, Ordering::SeqCst);
+        // Landed in between: whoever landed it may not have seen that it is waited for.
+        !self.is_busy()
+    }
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        let state = &self.0.0;
+        state.pieces.fetch_sub(1, Ordering::SeqCst);
+        if state.wanted.swap(false, Ordering::SeqCst) {
+            let waker = state.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
+            waker.into_iter().for_each(Waker::wake);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_is_read_in_any_steps() {
+        for step in 1..12 {
+            let flight = Flight::default();
+            let parts = ["ab", "cde", "f"].map(|part| Bytes::from_static(part.as_bytes()));
+            let mut piece = Piece::of(SmallVec::from_iter(parts), &flight);
+            let mut read = Vec::new();
+            while piece.has_remaining() {
+                let mut slices = [IoSlice::new(&[]); 4];
+                let filled = piece.chunks_vectored(&mut slices);
+                let all: Vec<u8> = slices[..filled].iter().flat_map(|slice| slice.to_vec()).collect();
+                assert_eq!(all.len(), piece.remaining());
+                assert!(all.starts_with(piece.chunk()));
+                let step = step.min(all.len());
+                read.extend_from_slice(&all[..step]);
+                piece.advance(step);
+            }
+            assert_eq!(read, b"abcdef");
+            assert!(flight.is_busy());
+            drop(piece);
+            assert!(flight.poll_landed(&Context::from_waker(Waker::noop())));
+        }
+    }
+}

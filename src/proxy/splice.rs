@@ -1,0 +1,367 @@
+//! The splice: event streams are answered from windows, everything else passes.
+
+use std::{
+    collections::HashMap,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Request, Response, header, request::Parts, response};
+use http_body::{Body as HttpBody, Frame};
+use http_body_util::BodyExt as _;
+use tower::{Service, ServiceExt as _};
+
+use super::{
+    hygiene,
+    outage::Patient,
+    stream::{Body, Start, StreamBody},
+};
+use crate::{
+    body::{self, BoxError, Relay},
+    fault::Fault,
+    head::{self, Head, LAST_EVENT_ID},
+    id::Asked,
+    metrics::{self, Connect, Metrics, RouteMetrics},
+    net::{BoxFuture, Control},
+    registry::{Answer, Entry, Joined, Live, Member, Opened, Registry, Rejoin},
+    route::{Admit, Key, Keyer, Mode, Route, Routes},
+    window::{Gap, Verdict},
+};
+
+/// How a client was answered (DESIGN: fresh, resumed, gap, foreign).
+const RESUME: HeaderName = HeaderName::from_static("respool-resume");
+
+/// Puts windows around a service that answers with event streams. Clones share their streams.
+#[derive(Clone, Debug)]
+pub struct Splice<S> {
+    inner: S,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    routes: Routes,
+    keyer: Keyer,
+    registry: Registry,
+    metrics: HashMap<String, Arc<RouteMetrics>>,
+    /// How long a client of a stamped stream may take nothing.
+    stall: Duration,
+}
+
+impl<S> Splice<S> {
+    /// Splices what `inner` answers, by these routes.
+    #[must_use]
+    pub fn new(inner: S, routes: Routes, registry: Registry, metrics: &Metrics, stall: Duration) -> Self {
+        let metrics =
+            routes.iter().map(|route| (route.name.clone(), Arc::new(metrics.route(&route.name)))).collect();
+        let keyer = Keyer::new(registry.dice().secret());
+        Self { inner, shared: Arc::new(Shared { routes, keyer, registry, metrics, stall }) }
+    }
+
+    /// Subscribes to the streams that are pinned.
+    pub fn pin(&self) {
+        for route in self.shared.routes.iter() {
+            let Some(pin) = &route.pin else { continue };
+            let mut request = Request::new(()).into_parts().0;
+            request.uri = pin.target.clone().into();
+            request.headers = pin.headers.clone();
+            self.shared.registry.pin(self.shared.keyer.key(route, &request), route);
+        }
+    }
+}
+
+impl<S> Service<Request<Relay>> for Splice<S>
+where
+    S: Service<Request<Relay>, Response = Response<Relay>, Error = Fault> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Fault;
+    type Future = BoxFuture<Result<Response<Body>, Fault>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Relay>) -> Self::Future {
+        let Some(route) = self.shared.routes.find(request.uri().path()).cloned() else {
+            return self.pass(request);
+        };
+        let upgrades = request.headers().contains_key(header::UPGRADE);
+        let never = matches!(*request.method(), Method::HEAD | Method::OPTIONS);
+        if route.mode == Mode::Pass || never || upgrades {
+            return self.pass(request);
+        }
+        let call = Call::new(self.inner.clone(), self.shared.clone(), route, request);
+        Box::pin(call.answer())
+    }
+}
+
+impl<S> Splice<S>
+where
+    S: Service<Request<Relay>, Response = Response<Relay>, Error = Fault> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
+    fn pass(&self, request: Request<Relay>) -> BoxFuture<Result<Response<Body>, Fault>> {
+        let answer = self.inner.clone().oneshot(request);
+        Box::pin(async move { answer.await.map(|response| response.map(Body::from)) })
+    }
+}
+
+/// One request that may be for an event stream.
+struct Call<S> {
+    inner: S,
+    shared: Arc<Shared>,
+    route: Arc<Route>,
+    metrics: Arc<RouteMetrics>,
+    parts: Arc<Parts>,
+    body: Relay,
+    asked: Asked,
+    key: Key,
+    gets_ids: bool,
+    is_event_source: bool,
+}
+
+impl<S> Call<S>
+where
+    S: Service<Request<Relay>, Response = Response<Relay>, Error = Fault> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
+    fn new(inner: S, shared: Arc<Shared>, route: Arc<Route>, request: Request<Relay>) -> Self {
+        let (mut parts, body) = request.into_parts();
+        let asked = head::asked(&parts.headers);
+        let (gets_ids, is_event_source) = (head::gets_ids(&route, &parts), head::is_event_source(&parts));
+        let key = shared.keyer.key(&route, &parts);
+        if route.path.is_some() || hygiene::wants_events(&parts) {
+            parts.extensions.insert(Patient);
+            parts.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
+        if matches!(asked, Asked::Ours(_)) {
+            // Ids that we made mean nothing to the upstream.
+            parts.headers.remove(LAST_EVENT_ID);
+        }
+        let metrics = shared.metrics.get(&route.name).cloned().unwrap_or_default();
+        let parts = Arc::new(parts);
+        Self { inner, shared, route, metrics, parts, body, asked, key, gets_ids, is_event_source }
+    }
+
+    async fn answer(self) -> Result<Response<Body>, Fault> {
+        let is_shared = self.route.mode == Mode::Shared && self.parts.method == Method::GET;
+        if is_shared && self.gets_ids { self.shared_stream().await } else { self.private_stream().await }
+    }
+
+    /// A stream of this client's own: the one that it had, or a new one.
+    async fn private_stream(self) -> Result<Response<Body>, Fault> {
+        let verdict = match &self.asked {
+            Asked::Nothing => Verdict::Fresh,
+            Asked::Foreign(_) => Verdict::Foreign,
+            Asked::Ours(position) => {
+                let is_get = self.parts.method == Method::GET;
+                match self.shared.registry.rejoin(self.key, *position, is_get) {
+                    Rejoin::Joined(joined, head) => return Ok(self.rejoined(joined, &head)),
+                    Rejoin::Anew(verdict) => verdict,
+                }
+            }
+        };
+        self.new_session(verdict).await
+    }
+
+    /// The upstream is not asked again: its connection to this session is the client's permission.
+    fn rejoined(self, joined: Joined, head: &Head) -> Response<Body> {
+        // The body says what the first one said. It is read, so that the connection can be used again.
+        tokio::spawn(self.body.collect());
+        let stamped =
+            Stamped { parts: &self.parts, route: &self.route, is_event_source: self.is_event_source };
+        stamped.respond(&self.shared, self.metrics.clone(), head.to_parts(), joined, None)
+    }
+
+    async fn new_session(mut self, verdict: Verdict) -> Result<Response<Body>, Fault> {
+        let whole = Arc::new(AtomicBool::new(self.body.is_end_stream()));
+        let body = std::mem::replace(&mut self.body, body::empty());
+        let body =
+            if body.is_end_stream() { body } else { Watched { body, whole: whole.clone() }.boxed_unsync() };
+        let (head, body) = self.ask(body).await?.into_parts();
+        if !head::is_stream(&head) {
+            return Ok(Response::from_parts(head, Body::Relay(body)));
+        }
+        self.metrics.connects.count(Connect::Stream);
+        if !self.gets_ids {
+            return Ok(self.unnumbered(head, body));
+        }
+        let foreign = verdict == Verdict::Foreign;
+        let (key, route) = (self.key, self.route.clone());
+        let opened = Opened { key, route, head: Head::of(&head), body, foreign, whole };
+        match self.shared.registry.open(opened) {
+            Ok(joined) => {
+                let joined = Joined { verdict, ..joined };
+                let stamped =
+                    Stamped { parts: &self.parts, route: &self.route, is_event_source: self.is_event_source };
+                Ok(stamped.respond(&self.shared, self.metrics.clone(), head, joined, None))
+            }
+            Err(body) => Ok(self.unnumbered(head, body)),
+        }
+    }
+
+    fn unnumbered(&self, head: response::Parts, body: Relay) -> Response<Body> {
+        self.metrics.answers.count(metrics::Answer::Passed);
+        Response::from_parts(head, Body::Relay(body))
+    }
+
+    /// A stream that others share.
+    async fn shared_stream(self) -> Result<Response<Body>, Fault> {
+        match self.shared.registry.enter(self.key, &self.route, &self.asked, &self.parts) {
+            Some(Entry::Live(live, joined)) => self.join(&live, joined).await,
+            Some(Entry::Line(line)) => match line.await {
+                Ok(Answer::Opened(head, joined)) => Ok(self.joined(*head, joined)),
+                Ok(Answer::Live(live, joined)) => self.join(&live, joined).await,
+                Ok(Answer::Refused(response)) => Ok(response.map(Body::from)),
+                Ok(Answer::Failed(fault)) => Err(fault),
+                // The stream's task is gone; so is the stream.
+                Err(_) => Err(Fault::Outage(Box::new(Fault::Lost("the stream was given up".into())))),
+            },
+            Some(Entry::Foreign) => self.new_session(Verdict::Foreign).await,
+            None => {
+                let verdict = Verdict::Fresh;
+                self.new_session(verdict).await
+            }
+        }
+    }
+
+    /// Joins a live stream, if the upstream would serve this very request. The place was taken when the request
+    /// came, so that nothing is lost while the upstream is asked.
+    async fn join(self, live: &Live, joined: Joined) -> Result<Response<Body>, Fault> {
+        let own_origin = !self.parts.headers.contains_key(header::ORIGIN) || live.head.is_for_any_origin();
+        if self.route.admit == Admit::None && own_origin {
+            return Ok(self.joined(live.head.to_parts(), joined));
+        }
+        let (head, body) = self.ask(body::empty()).await?.into_parts();
+        if !head::is_stream(&head) {
+            self.metrics.connects.count(Connect::Refused);
+            return Ok(Response::from_parts(head, Body::Relay(body)));
+        }
+        Ok(self.joined(head, joined))
+    }
+
+    fn joined(self, head: response::Parts, joined: Joined) -> Response<Body> {
+        let member = self.shared.registry.admitted(self.key, &self.parts);
+        let stamped =
+            Stamped { parts: &self.parts, route: &self.route, is_event_source: self.is_event_source };
+        stamped.respond(&self.shared, self.metrics.clone(), head, joined, Some(member))
+    }
+
+    /// Sends this client's own request to the upstream. Behind a pointer, since the compiler cannot see that the
+    /// service's own future is `Send` from within another.
+    fn ask(&self, body: Relay) -> BoxFuture<Result<Response<Relay>, Fault>> {
+        let request = Request::from_parts((*self.parts).clone(), body);
+        Box::pin(self.inner.clone().oneshot(request))
+    }
+}
+
+/// A request whose answer carries ids.
+struct Stamped<'a> {
+    parts: &'a Parts,
+    route: &'a Route,
+    is_event_source: bool,
+}
+
+impl Stamped<'_> {
+    fn respond(
+        &self,
+        shared: &Shared,
+        metrics: Arc<RouteMetrics>,
+        mut head: response::Parts,
+        joined: Joined,
+        member: Option<Member>,
+    ) -> Response<Body> {
+        let Joined { verdict, cursor } = joined;
+        metrics.answers.count(label(verdict));
+        head::dress(&mut head);
+        if let Ok(value) = HeaderValue::try_from(resume(verdict)) {
+            head.headers.insert(RESUME, value);
+        }
+        if let Some(control) = self.parts.extensions.get::<Control>() {
+            control.limit_stalls(shared.stall);
+        }
+        let prime =
+            self.route.prime && self.is_event_source && matches!(verdict, Verdict::Fresh | Verdict::Gap(_));
+        let (missed, resumed) = match verdict {
+            Verdict::Resumed { missed, .. } => (missed, true),
+            _ => (0, false),
+        };
+        let start = Start {
+            prime: prime.then(|| cursor.fence().to_string()),
+            cursor,
+            missed,
+            resumed,
+            heartbeat: self.route.heartbeat,
+            member,
+        };
+        let body = StreamBody::new(start, &shared.registry, metrics);
+        Response::from_parts(head, Body::Stream(Box::new(body)))
+    }
+}
+
+fn resume(verdict: Verdict) -> String {
+    match verdict {
+        Verdict::Fresh => "fresh".into(),
+        Verdict::Resumed { missed, .. } => format!("resumed; missed={missed}"),
+        Verdict::Gap(gap) => format!("gap; reason={}", gap.reason()),
+        Verdict::Foreign => "foreign".into(),
+    }
+}
+
+fn label(verdict: Verdict) -> metrics::Answer {
+    match verdict {
+        Verdict::Fresh => metrics::Answer::Fresh,
+        Verdict::Resumed { .. } => metrics::Answer::Resumed,
+        Verdict::Gap(Gap::Expired) => metrics::Answer::GapExpired,
+        Verdict::Gap(Gap::Generation) => metrics::Answer::GapGeneration,
+        Verdict::Gap(Gap::Ahead) => metrics::Answer::GapAhead,
+        Verdict::Foreign => metrics::Answer::Foreign,
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// A request body that says when it was sent whole.
+    struct Watched {
+        #[pin]
+        body: Relay,
+        whole: Arc<AtomicBool>,
+    }
+}
+
+impl HttpBody for Watched {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.project();
+        let frame = ready!(this.body.poll_frame(cx));
+        if frame.is_none() {
+            this.whole.store(true, Ordering::Relaxed);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let ended = self.body.is_end_stream();
+        if ended {
+            // hyper asks, and polls no body that has ended.
+            self.whole.store(true, Ordering::Relaxed);
+        }
+        ended
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
+    }
+}

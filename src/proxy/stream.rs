@@ -1,0 +1,249 @@
+//! A client's body: everything between its cursor and the tail, in as few and as large pieces as possible; when
+//! there is nothing, it waits for the tail to move.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame};
+use tokio::time::Sleep;
+
+use super::piece::{Flight, Piece};
+use crate::{
+    body::{BoxError, Relay},
+    metrics::{Cut, Held, RouteMetrics},
+    pump::now,
+    registry::{Member, Registry},
+    window::{Cursor, End, Parts, Step},
+};
+
+/// How much one piece takes from the window: what a socket takes at once, more or less.
+const ROOM: usize = 64 << 10;
+/// A comment without a blank line: with one it is an empty event to some clients.
+const HEARTBEAT: Bytes = Bytes::from_static(b":\n");
+/// Over how long the clients of a lost upstream are cut, so that they do not come back all at once.
+const MOMENT: Duration = Duration::from_secs(1);
+
+/// What a client is given.
+#[derive(Debug)]
+pub enum Body {
+    /// The upstream's own body.
+    Relay(Relay),
+    /// A stream that is read from a window.
+    Stream(Box<StreamBody>),
+}
+
+impl From<Relay> for Body {
+    fn from(body: Relay) -> Self {
+        Self::Relay(body)
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Piece;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Piece>, BoxError>>> {
+        match self.get_mut() {
+            Self::Relay(body) => {
+                let frame = ready!(Pin::new(body).poll_frame(cx));
+                Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(Piece::relayed))))
+            }
+            Self::Stream(body) => body.poll_piece(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Relay(body) => body.is_end_stream(),
+            Self::Stream(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        match self {
+            Self::Relay(body) => body.size_hint(),
+            Self::Stream(_) => http_body::SizeHint::new(),
+        }
+    }
+}
+
+/// A stream as one client reads it.
+#[derive(Debug)]
+pub struct StreamBody {
+    cursor: Cursor,
+    registry: Registry,
+    metrics: Arc<RouteMetrics>,
+    /// Goes out before anything else.
+    first: Option<Bytes>,
+    /// Goes out in the chunk of the next frames.
+    lead: Option<Bytes>,
+    /// How many events of a replay are still to be counted.
+    missed: u64,
+    flight: Flight,
+    heartbeat: Option<Duration>,
+    last: Instant,
+    timer: Pin<Box<Sleep>>,
+    cutting: Option<Cutting>,
+    /// Clients of a shared stream are cut one after the other.
+    spread: Duration,
+    _client: Held,
+    _member: Option<Member>,
+}
+
+/// The client will be cut.
+#[derive(Clone, Copy, Debug)]
+struct Cutting {
+    why: Cut,
+    at: Instant,
+}
+
+/// What a body begins with.
+#[derive(Debug)]
+pub struct Start {
+    /// The client's place.
+    pub cursor: Cursor,
+    /// A lone id, for a client that has none yet.
+    pub prime: Option<String>,
+    /// How many events the client missed.
+    pub missed: u64,
+    /// It came back with an id, so that the upstream's reconnection time is told again.
+    pub resumed: bool,
+    /// When nothing was sent for so long, a heartbeat is.
+    pub heartbeat: Option<Duration>,
+    /// A client of a shared stream.
+    pub member: Option<Member>,
+}
+
+/// The client was cut, so that it comes back.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the client was cut: {}", crate::metrics::Label::text(self.0))]
+pub struct CutShort(Cut);
+
+impl StreamBody {
+    /// The body of a client that has joined a stream. Dropping it gives up the client's place.
+    #[must_use]
+    pub fn new(start: Start, registry: &Registry, metrics: Arc<RouteMetrics>) -> Self {
+        let retry = || start.cursor.window().look(|window| window.retry().cloned());
+        let lead = if start.resumed { retry() } else { None };
+        let prime = start.prime.map(|id| Bytes::from(format!("id: {id}\n\n")));
+        if prime.is_some() {
+            start.cursor.note_numbered();
+        }
+        let far = Duration::from_secs(365 * 24 * 3600);
+        Self {
+            registry: registry.clone(),
+            first: prime,
+            lead: lead.map(|digits| [b"retry: ", &digits[..], b"\n"].concat().into()),
+            missed: start.missed,
+            flight: Flight::default(),
+            heartbeat: start.heartbeat,
+            last: now(),
+            timer: Box::pin(tokio::time::sleep(start.heartbeat.unwrap_or(far))),
+            cutting: None,
+            spread: if start.member.is_some() { MOMENT } else { Duration::ZERO },
+            _client: metrics.clients.hold(),
+            metrics,
+            cursor: start.cursor,
+            _member: start.member,
+        }
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, BoxError>>> {
+        if let Some(first) = self.first.take() {
+            return self.send(smallvec::smallvec![first]);
+        }
+        if let Some(spread) = self.registry.draining() {
+            self.cut_within(Cut::Drain, spread);
+        }
+        if self.flight.is_busy()
+            && (self.cutting.is_some() || !self.cursor.is_caught_up(cx))
+            && !self.flight.poll_landed(cx)
+        {
+            return Poll::Pending;
+        }
+        match self.cursor.poll_step(cx, ROOM) {
+            Poll::Ready(Step::Parts(parts)) => return self.deliver(parts),
+            Poll::Ready(Step::Behind) => {
+                self.cut_within(Cut::Behind, Duration::ZERO);
+            }
+            Poll::Ready(Step::End(End::Lost)) => {
+                let spread = self.spread;
+                self.cut_within(Cut::Lost, spread);
+            }
+            Poll::Ready(Step::End(End::Finished)) => {
+                // Its last events first: a client that is lost before it has them comes back for them.
+                if !self.flight.poll_landed(cx) {
+                    return Poll::Pending;
+                }
+                self.cursor.note_end_given();
+                return Poll::Ready(None);
+            }
+            Poll::Pending => {}
+        }
+        self.poll_timers(cx)
+    }
+
+    fn deliver(&mut self, mut parts: Parts) -> Poll<Option<Result<Frame<Piece>, BoxError>>> {
+        if self.missed > 0 {
+            let replayed = self.missed.min(parts.events);
+            self.missed -= replayed;
+            self.metrics.replayed(replayed);
+        }
+        if let Some(lead) = self.lead.take() {
+            parts.pieces.insert(0, lead);
+        }
+        self.last = now();
+        self.send(parts.pieces)
+    }
+
+    fn send(&self, parts: smallvec::SmallVec<[Bytes; 1]>) -> Poll<Option<Result<Frame<Piece>, BoxError>>> {
+        Poll::Ready(Some(Ok(Frame::data(Piece::of(parts, &self.flight)))))
+    }
+
+    /// Cuts at a moment of its own within `spread`; of two reasons the sooner one counts.
+    fn cut_within(&mut self, why: Cut, spread: Duration) {
+        if self.cutting.is_some_and(|cutting| cutting.why == why) {
+            return;
+        }
+        let at = now() + self.registry.dice().up_to(spread);
+        if self.cutting.is_none_or(|cutting| at < cutting.at) {
+            self.cutting = Some(Cutting { why, at });
+            self.timer.as_mut().reset(at.into());
+        }
+    }
+
+    /// Nothing can be taken: a cut or a heartbeat may be due.
+    fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, BoxError>>> {
+        loop {
+            if let Some(Cutting { why, at }) = self.cutting {
+                if at > now() {
+                    ready!(self.timer.as_mut().poll(cx));
+                }
+                if !self.flight.poll_landed(cx) {
+                    return Poll::Pending;
+                }
+                self.metrics.cuts.count(why);
+                return Poll::Ready(Some(Err(CutShort(why).into())));
+            }
+            ready!(self.timer.as_mut().poll(cx));
+            let Some(heartbeat) = self.heartbeat else { return Poll::Pending };
+            let due = self.last + heartbeat;
+            let is_due = due <= now();
+            if is_due {
+                self.last = now();
+            }
+            self.timer.as_mut().reset((self.last + heartbeat).into());
+            if is_due && !self.flight.is_busy() {
+                return self.send(smallvec::smallvec![HEARTBEAT]);
+            }
+        }
+    }
+}
