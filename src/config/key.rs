@@ -3,7 +3,7 @@
 use http::header::{AUTHORIZATION, COOKIE};
 
 use super::fault::{Wrong, wrong};
-use crate::proxy::route::KeyPart;
+use crate::route::KeyPart;
 
 /// One entry of `key`.
 pub(super) fn part(text: &str) -> Result<KeyPart, Wrong> {

@@ -7,10 +7,8 @@ use std::{fs, num::NonZeroUsize, time::Duration};
 
 use crate::{
     net::{Address, Upstream},
-    proxy::{
-        forward::{self, HostPolicy},
-        route::{Admit, Mode, Route},
-    },
+    proxy::forward::{self, HostPolicy},
+    route::{Admit, Mode, Route},
     server,
 };
 

@@ -10,7 +10,7 @@ use super::{
     key, limits, path, secret, value,
 };
 use crate::{
-    proxy::route::{Admit, KeyPart, Mode, Pin, Route, Stamp},
+    route::{Admit, KeyPart, Mode, Pin, Route, Stamp},
     window::Bounds,
 };
 

@@ -7,9 +7,10 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tower::{Service, ServiceExt as _};
 
-use super::{fault::Fault, hygiene};
+use super::hygiene;
 use crate::{
     body::{BoxError, Relay},
+    fault::Fault,
     net::BoxFuture,
 };
 

@@ -25,11 +25,11 @@ use tower::Service;
 use super::{
     connector::{Connector, Past},
     expect::Gate,
-    fault::Fault,
     hygiene, tunnel,
 };
 use crate::{
     body::{self, BoxError, Relay},
+    fault::Fault,
     net::{BoxFuture, Control, Dial, Peer, Upstream},
 };
 

@@ -16,8 +16,7 @@ use http::{
     uri::Authority,
 };
 
-use super::fault::Fault;
-use crate::net;
+use crate::{fault::Fault, net};
 
 /// The longest request target.
 const TARGET: usize = 8 * 1024;

@@ -3,9 +3,7 @@
 pub mod answer;
 mod connector;
 mod expect;
-pub mod fault;
 pub mod forward;
 pub mod hygiene;
 pub mod outage;
-pub mod route;
 mod tunnel;

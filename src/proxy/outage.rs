@@ -13,9 +13,10 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::time::{Instant, sleep};
 use tower::{Service, ServiceExt as _};
 
-use super::{fault::Fault, hygiene};
+use super::hygiene;
 use crate::{
     body::{self, Relay},
+    fault::Fault,
     net::BoxFuture,
 };
 

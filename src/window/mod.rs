@@ -1,6 +1,19 @@
-//! The retained tail of a stream.
+//! The retained tail of a stream, and the cursors that read it.
+//!
+//! [`Window`] is the pure part: what is kept, what a returning client may have, what a place is owed. It reads
+//! no clock and takes no lock. [`LiveWindow`] puts a lock and a way to wake around it; [`Cursor`] is one client's
+//! place in it. Live is replay that has caught up: there is one path, and no hand-over on it.
+
+mod block;
+mod cursor;
+mod keep;
+mod passing;
+mod sync;
 
 use std::{num::NonZeroUsize, time::Duration};
+
+pub use cursor::{Audience, Budget, Cursor, LiveWindow, Step, Writer};
+pub use keep::{End, Gap, Parts, Place, Verdict, Window};
 
 /// What a returning client may have: the newest events within all three bounds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

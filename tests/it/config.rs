@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use respool::config::{Config, Fault, Flags};
-use respool::proxy::route::Route;
+use respool::route::Route;
 
 const UPSTREAM: &str = "upstream = \"http://127.0.0.1:9000\"\n";
 
@@ -273,7 +273,12 @@ fn a_path_that_can_never_match_is_refused() {
     refused(
         "[[route]]\npath = \"/a/../b\"",
         "r.toml:3:8: `/a/../b` can never match, because of `..`; \
-         leave it out: requests with dot segments or encoded slashes match no route",
+         leave it out: requests with dot segments, encoded dots or slashes match no route",
+    );
+    refused(
+        "[[route]]\npath = \"/a/%2E%2e\"",
+        "r.toml:3:8: `/a/%2E%2e` can never match, because of `%2E%2e`; \
+         leave it out: requests with dot segments, encoded dots or slashes match no route",
     );
     refused(
         "[[route]]\npath = \"/a b\"",

@@ -1,10 +1,15 @@
 //! Which streams a request belongs to: routes, as the operator writes them, and how a request finds its own.
 
-use std::time::Duration;
+mod key;
+
+use std::{sync::Arc, time::Duration};
 
 use http::HeaderMap;
 
 use crate::window::Bounds;
+
+pub(crate) use key::has_own_origin;
+pub use key::{Key, Keyer};
 
 /// What the operator says of the requests whose path matches.
 #[derive(Clone, Debug)]
@@ -88,4 +93,55 @@ pub enum Stamp {
     Always,
     /// None: streams of this route pass.
     Never,
+}
+
+/// The routes in the order written, and what no route matches.
+#[derive(Clone, Debug)]
+pub struct Routes(Arc<[Arc<Route>]>);
+
+impl Routes {
+    /// Takes the routes in the order written; the last one should match everything.
+    #[must_use]
+    pub fn new(routes: Vec<Route>) -> Self {
+        Self(routes.into_iter().map(Arc::new).collect())
+    }
+
+    /// The route of a path: the first that matches. A path that a server might read as another one (dot
+    /// segments, encoded slashes or dots) matches none but the one for everything.
+    #[must_use]
+    pub fn find(&self, path: &str) -> Option<&Arc<Route>> {
+        let plain = is_plain(path);
+        self.0.iter().find(|route| route.path.as_ref().is_none_or(|glob| plain && glob.is_match(path)))
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.0.iter()
+    }
+}
+
+/// No server reads this path as another one.
+fn is_plain(path: &str) -> bool {
+    let dots = path.split('/').any(|segment| segment == "." || segment == "..");
+    let encoded = path
+        .as_bytes()
+        .windows(3)
+        .any(|w| w[0] == b'%' && matches!(&[w[1], w[2].to_ascii_lowercase()], b"2f" | b"2e" | b"5c" | b"00"));
+    !dots && !encoded && !path.contains('\\')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_plain;
+
+    #[test]
+    fn a_path_that_could_be_read_as_another_is_not_plain() {
+        for path in ["/", "/a/b", "/a%20b", "/a.b/..c", "/a//b", "/%41"] {
+            assert!(is_plain(path), "{path}");
+        }
+        for path in ["/a/../b", "/./a", "/a/..", "/a%2fb", "/a%2Fb", "/%2e%2E/b", "/a%5Cb", "/a\\b", "/a%00"]
+        {
+            assert!(!is_plain(path), "{path}");
+        }
+    }
 }

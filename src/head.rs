@@ -1,0 +1,153 @@
+//! What the heads of requests and answers say of event streams.
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header, request, response,
+};
+
+use crate::{
+    id::Asked,
+    route::{Route, Stamp, has_own_origin},
+};
+
+/// The cursor of a client that comes back (HTML Standard 9.2.4).
+pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// The head of an answer, as far as others than its first client may be given it.
+#[derive(Clone, Debug)]
+pub struct Head {
+    version: Version,
+    headers: HeaderMap,
+}
+
+impl Head {
+    /// What of this head a client may get that comes later: no cookie that was meant for the first one.
+    #[must_use]
+    pub fn of(parts: &response::Parts) -> Self {
+        let mut headers = parts.headers.clone();
+        headers.remove(header::SET_COOKIE);
+        Self { version: parts.version, headers }
+    }
+
+    /// An answer with this head.
+    #[must_use]
+    pub fn to_parts(&self) -> response::Parts {
+        let mut parts = Response::new(()).into_parts().0;
+        parts.version = self.version;
+        parts.headers = self.headers.clone();
+        parts
+    }
+
+    /// Pages of every origin may read what comes with it.
+    #[must_use]
+    pub fn is_for_any_origin(&self) -> bool {
+        self.headers.get(header::ACCESS_CONTROL_ALLOW_ORIGIN).is_some_and(|origin| origin == "*")
+    }
+}
+
+/// What a request asks for: the last `Last-Event-ID` line that is not empty counts.
+#[must_use]
+pub fn asked(headers: &HeaderMap) -> Asked {
+    let lines = headers.get_all(LAST_EVENT_ID).iter().rev();
+    lines.map(HeaderValue::as_bytes).find(|id| !id.is_empty()).map_or(Asked::Nothing, Asked::by)
+}
+
+/// The answer is an event stream whose frames can be seen: 200, the right essence (the parameters say nothing), no
+/// length, not compressed.
+#[must_use]
+pub fn is_stream(answer: &response::Parts) -> bool {
+    let headers = &answer.headers;
+    let essence = headers.get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
+    let essence = essence.split(|&b| b == b';').next().unwrap_or_default().trim_ascii();
+    let plain = |coding: &HeaderValue| {
+        ["identity", "none"]
+            .iter()
+            .any(|name| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
+    };
+    answer.status == StatusCode::OK
+        && essence.eq_ignore_ascii_case(b"text/event-stream")
+        && !headers.contains_key(header::CONTENT_LENGTH)
+        && headers.get_all(header::CONTENT_ENCODING).iter().all(plain)
+}
+
+/// The request is what a browser's `EventSource` sends.
+#[must_use]
+pub fn is_event_source(request: &request::Parts) -> bool {
+    let is = |name, value: &str| request.headers.get(name).is_some_and(|v: &HeaderValue| v == value);
+    request.method == Method::GET
+        && is(header::ACCEPT, "text/event-stream")
+        && is(header::CACHE_CONTROL, "no-cache")
+}
+
+/// The stream that answers this request is given ids. An id on a stream that a page fetches from another origin
+/// would cost it a preflight when it comes back, which a server that never heard of the header refuses.
+#[must_use]
+pub fn gets_ids(route: &Route, request: &request::Parts) -> bool {
+    match route.stamp {
+        Stamp::Always => true,
+        Stamp::Never => false,
+        Stamp::Auto => request.method == Method::GET && (has_own_origin(request) || is_event_source(request)),
+    }
+}
+
+/// Completes the head of a stream that we write the body of.
+pub fn dress(answer: &mut response::Parts) {
+    let headers = &mut answer.headers;
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+    use crate::id::Asked;
+
+    #[test]
+    fn the_last_line_that_is_not_empty_is_what_is_asked_for() {
+        let asked_by = |lines: &[&str]| {
+            let mut headers = HeaderMap::new();
+            lines.iter().for_each(|line| drop(headers.append(LAST_EVENT_ID, line.parse().unwrap())));
+            asked(&headers)
+        };
+        assert_eq!(asked_by(&[]), Asked::Nothing);
+        assert_eq!(asked_by(&["", ""]), Asked::Nothing);
+        assert_eq!(asked_by(&["1", "2", ""]), Asked::Foreign("2".into()));
+        assert!(matches!(asked_by(&["1", "r0000000000007-3"]), Asked::Ours(position) if position.seq == 3));
+    }
+
+    #[track_caller]
+    fn check(status: u16, headers: &[(&str, &str)], expected: bool) {
+        let mut answer = Response::builder().status(status);
+        for (name, value) in headers {
+            answer = answer.header(*name, *value);
+        }
+        assert_eq!(is_stream(&answer.body(()).unwrap().into_parts().0), expected, "{status} {headers:?}");
+    }
+
+    #[test]
+    fn a_stream_is_told_by_its_head() {
+        let kind = ("content-type", "text/event-stream");
+        check(200, &[kind], true);
+        check(200, &[("content-type", "Text/Event-Stream ; charset=latin1")], true);
+        check(200, &[kind, ("content-encoding", "none")], true);
+        check(200, &[kind, ("content-encoding", "Identity")], true);
+        check(200, &[kind, ("content-encoding", "gzip")], false);
+        check(200, &[kind, ("content-length", "7")], false);
+        check(201, &[kind], false);
+        check(200, &[("content-type", "text/event-streams")], false);
+        check(200, &[("content-type", "text/plain")], false);
+        check(200, &[], false);
+    }
+
+    #[test]
+    fn an_event_source_is_told_by_its_request() {
+        let request = |accept: &str| {
+            let request = Request::get("/").header("accept", accept).header("cache-control", "no-cache");
+            request.body(()).unwrap().into_parts().0
+        };
+        assert!(is_event_source(&request("text/event-stream")));
+        assert!(!is_event_source(&request("text/event-stream, */*")));
+    }
+}

@@ -1,0 +1,262 @@
+//! The pump: one upstream response to one window.
+//!
+//! It reads as long as somebody listens or may come back, numbers what it reads, and says how it came to an end.
+//! What that means for the stream is for its owner in the registry to decide.
+
+mod linger;
+mod numbering;
+
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http_body::Body;
+use tokio::time::Sleep;
+
+use crate::{
+    body::{BoxError, Relay},
+    metrics::RouteMetrics,
+    sse::{Frame, Splitter, TooLong},
+    window::{Audience, Budget, LiveWindow, Writer},
+};
+
+pub use linger::{Lingerer, Lingerers};
+use numbering::Numbering;
+
+/// Makes room when the budget is exceeded.
+pub type Relieve = Arc<dyn Fn() + Send + Sync>;
+
+/// How a pump came to an end.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The upstream ended the stream properly.
+    Finished,
+    /// The upstream was lost.
+    Lost(BoxError),
+    /// The upstream sent a frame beyond the limit.
+    Oversized(TooLong),
+    /// Nobody listens, and nobody was given an id to come back with.
+    Abandoned,
+    /// Nobody came back in time.
+    Lingered,
+    /// Nobody listens, and others who linger were more recent.
+    Evicted,
+}
+
+/// Whether and how long a pump goes on when nobody listens.
+#[derive(Clone, Debug)]
+pub struct Keep {
+    /// How long it is kept for a client that may come back; `None` is for ever.
+    pub linger: Option<Duration>,
+    /// The request that opened it was sent whole. Half a request does not outlive its client.
+    pub whole: Arc<AtomicBool>,
+    /// It is kept even if nobody was given an id yet: clients are about to come back.
+    pub expected: bool,
+}
+
+/// Reads an upstream response into a window.
+pub struct Pump {
+    window: LiveWindow,
+    splitter: Splitter,
+    ids: Numbering,
+    metrics: RouteMetrics,
+    budget: Budget,
+    relieve: Relieve,
+    lingerers: Lingerers,
+    /// What was charged for the frame that is not complete.
+    charged: usize,
+}
+
+/// What a pump is made with.
+pub struct Parts {
+    /// Where it writes to.
+    pub window: LiveWindow,
+    /// What counts its events.
+    pub metrics: RouteMetrics,
+    /// What its partial frame is charged to.
+    pub budget: Budget,
+    /// What makes room when that is exceeded.
+    pub relieve: Relieve,
+    /// Who else lingers.
+    pub lingerers: Lingerers,
+    /// The largest frame, in bytes.
+    pub event: usize,
+    /// The client came with an id of the upstream's: the upstream numbers its own events.
+    pub foreign: bool,
+}
+
+enum Event {
+    Chunk(Bytes),
+    Aged,
+    Over(Outcome),
+}
+
+/// What a pump waits for beside its upstream and its clients.
+#[derive(Default)]
+struct Timers {
+    lingering: Option<(Lingerer, Option<Pin<Box<Sleep>>>)>,
+    age: Option<Pin<Box<Sleep>>>,
+}
+
+impl Pump {
+    /// A pump at the start of a response.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            window: parts.window,
+            splitter: Splitter::new(parts.event),
+            ids: Numbering::keep(parts.foreign),
+            metrics: parts.metrics,
+            budget: parts.budget,
+            relieve: parts.relieve,
+            lingerers: parts.lingerers,
+            charged: 0,
+        }
+    }
+
+    /// The last id of its own that the upstream sent.
+    #[must_use]
+    pub fn upstream_id(&self) -> Option<Bytes> {
+        self.ids.last()
+    }
+
+    /// Reads until the end. What is left of a half frame then is dropped with the pump.
+    pub async fn run(&mut self, body: &mut Relay, keep: &Keep) -> Outcome {
+        let mut timers = Timers::default();
+        loop {
+            match poll_fn(|cx| self.poll_event(cx, body, keep, &mut timers)).await {
+                Event::Chunk(chunk) => {
+                    if let Err(fault) = self.feed(&chunk, now()) {
+                        return Outcome::Oversized(fault);
+                    }
+                    if timers.age.is_none() {
+                        timers.age = self.next_expiry();
+                    }
+                }
+                Event::Aged => {
+                    self.window.prune(now());
+                    timers.age = self.next_expiry();
+                }
+                Event::Over(outcome) => return outcome,
+            }
+        }
+    }
+
+    fn poll_event(
+        &self,
+        cx: &mut Context<'_>,
+        body: &mut Relay,
+        keep: &Keep,
+        timers: &mut Timers,
+    ) -> Poll<Event> {
+        let audience = self.window.audience(cx);
+        if audience.readers > 0 {
+            timers.lingering = None;
+        } else if let Poll::Ready(outcome) = self.poll_vacant(cx, audience, keep, timers) {
+            return Poll::Ready(Event::Over(outcome));
+        }
+        if timers.age.as_mut().is_some_and(|age| age.as_mut().poll(cx).is_ready()) {
+            return Poll::Ready(Event::Aged);
+        }
+        if audience.readers > 0 && !audience.room {
+            return Poll::Pending;
+        }
+        loop {
+            return match std::task::ready!(Pin::new(&mut *body).poll_frame(cx)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(chunk) => Poll::Ready(Event::Chunk(chunk)),
+                    // Trailers of an event stream mean nothing to its clients.
+                    Err(_) => continue,
+                },
+                Some(Err(fault)) => Poll::Ready(Event::Over(Outcome::Lost(fault))),
+                None => Poll::Ready(Event::Over(Outcome::Finished)),
+            };
+        }
+    }
+
+    fn poll_vacant(
+        &self,
+        cx: &mut Context<'_>,
+        audience: Audience,
+        keep: &Keep,
+        timers: &mut Timers,
+    ) -> Poll<Outcome> {
+        let Some(linger) = keep.linger else { return Poll::Pending };
+        if !(audience.numbered || keep.expected) || !keep.whole.load(Ordering::Relaxed) || linger.is_zero() {
+            return Poll::Ready(Outcome::Abandoned);
+        }
+        let (lingerer, timer) = timers.lingering.get_or_insert_with(|| {
+            // `None` where the time is beyond what a timer can hold: it lingers until others are more recent.
+            let timer = tokio::time::Instant::now().checked_add(linger).map(tokio::time::sleep_until);
+            (self.lingerers.join(), timer.map(Box::pin))
+        });
+        if lingerer.poll_evicted(cx).is_ready() {
+            return Poll::Ready(Outcome::Evicted);
+        }
+        match timer {
+            Some(timer) => timer.as_mut().poll(cx).map(|()| Outcome::Lingered),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Appends what a chunk completes; those who wait are woken once for all of it.
+    fn feed(&mut self, chunk: &[u8], now: Instant) -> Result<(), TooLong> {
+        let Self { window, splitter, ids, metrics, .. } = self;
+        let result =
+            window.write(|writer| splitter.feed(chunk, |frame| append(writer, &frame, ids, metrics, now)));
+        self.budget.charge(self.charged, self.splitter.held());
+        self.charged = self.splitter.held();
+        if self.budget.excess() > 0 {
+            (self.relieve)();
+        }
+        result
+    }
+
+    fn next_expiry(&self) -> Option<Pin<Box<Sleep>>> {
+        let expires = self.window.look(|window| window.expires())?;
+        Some(Box::pin(tokio::time::sleep_until(expires.into())))
+    }
+}
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        self.budget.charge(self.charged, 0);
+    }
+}
+
+fn append(
+    writer: &mut Writer<'_>,
+    frame: &Frame<'_>,
+    ids: &mut Numbering,
+    metrics: &RouteMetrics,
+    now: Instant,
+) {
+    ids.see(frame);
+    if frame.is_event() {
+        let event = ids.encode(frame, writer.window().next());
+        metrics.appended(event.len());
+        writer.window().push(event, now);
+    } else {
+        writer.pass(|| Bytes::copy_from_slice(frame.bytes()));
+    }
+    if let Some(id) = frame.id().filter(|id| !id.is_empty()) {
+        writer.window().name(id);
+    }
+    if let Some(retry) = frame.retry() {
+        writer.window().set_retry(retry);
+    }
+}
+
+/// The time as the runtime tells it: a test may have stopped it. It never goes back, whatever the wall clock does.
+#[must_use]
+pub fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}

@@ -1,0 +1,352 @@
+//! The task of a shared stream: it asks the upstream, pumps what it gets, and asks again.
+
+use std::{
+    collections::VecDeque,
+    pin::pin,
+    sync::{Arc, atomic::AtomicBool},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Request, Response, header, request::Parts, response};
+use tokio::time::{sleep, timeout};
+
+use super::{
+    Joined, Registry, lock,
+    shared::{Answer, Asker, Live, Phase, SharedStream},
+};
+use crate::{
+    body::{self, Relay},
+    fault::Fault,
+    head::{self, Head, LAST_EVENT_ID},
+    id::Asked,
+    metrics::{self, Connect, RouteMetrics},
+    pump::{Keep, Outcome, Pump, now},
+    window::{End, Gap, LiveWindow, Verdict, Window},
+};
+
+/// The first pause before the upstream is asked again; it doubles up to the last one, each with full jitter.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LAST_PAUSE: Duration = Duration::from_secs(30);
+/// The last pause while somebody waits.
+const WAITED_FOR: Duration = Duration::from_secs(1);
+
+/// Whose request asks the upstream.
+enum Source {
+    Asker(Asker),
+    /// A client that was attached when the upstream was lost.
+    Candidate(Arc<Parts>),
+    Pin,
+}
+
+/// The task of a shared stream, and what it remembers from one connection to the next.
+pub(super) struct Keeper {
+    registry: Registry,
+    stream: Arc<SharedStream>,
+    metrics: RouteMetrics,
+    /// The clients that were attached when the upstream was lost, the one admitted last at the end.
+    candidates: Vec<Arc<Parts>>,
+    /// The upstream's last own id.
+    upstream_id: Option<Bytes>,
+    /// The reconnection time that the upstream asked for.
+    retry: Duration,
+    /// Connections in a row that failed or were lost.
+    failures: u32,
+    /// How long clients of the lost generation are expected back.
+    expected_until: Option<Instant>,
+}
+
+impl Keeper {
+    pub(super) fn new(registry: Registry, stream: Arc<SharedStream>) -> Self {
+        Self {
+            metrics: registry.0.metrics.route(&stream.route.name),
+            registry,
+            stream,
+            candidates: Vec::new(),
+            upstream_id: None,
+            retry: Duration::ZERO,
+            failures: 0,
+            expected_until: None,
+        }
+    }
+
+    /// Lives as long as the stream.
+    pub(super) async fn keep(mut self) {
+        loop {
+            while let Some(source) = self.next_source() {
+                if let Some((live, body)) = self.open(source).await {
+                    self.pump(live, body).await;
+                }
+                self.pause().await;
+            }
+            if self.close_if_unwanted() {
+                return;
+            }
+        }
+    }
+
+    fn next_source(&mut self) -> Option<Source> {
+        if let Some(asker) = self.stream.next_asker() {
+            return Some(Source::Asker(asker));
+        }
+        if self.expected_until.is_some_and(|until| now() >= until) {
+            self.candidates.clear();
+        }
+        let candidate = self.candidates.last().cloned().map(Source::Candidate);
+        candidate.or_else(|| self.stream.route.pin.is_some().then_some(Source::Pin))
+    }
+
+    /// Asks the upstream and answers who waits for it. `Some` when the stream is live.
+    async fn open(&mut self, source: Source) -> Option<(Arc<Live>, Relay)> {
+        let (asker, request) = match source {
+            Source::Asker(asker) => (Some(asker), None),
+            Source::Candidate(request) => (None, Some(request)),
+            Source::Pin => (None, None),
+        };
+        let parts = asker.as_ref().map(|asker| asker.request.clone()).or(request);
+        let call = self.registry.ask(self.request(parts.as_deref())?);
+        let answer = match &asker {
+            Some(asker) => self.while_wanted(asker, call).await?,
+            None => call.await,
+        };
+        match answer {
+            Ok(response) => {
+                let (head, body) = response.into_parts();
+                if head::is_stream(&head) {
+                    self.metrics.connects.count(Connect::Stream);
+                    return Some((self.opened(asker, head), body));
+                }
+                self.metrics.connects.count(Connect::Refused);
+                self.refused(asker, Response::from_parts(head, body));
+                None
+            }
+            Err(fault) => {
+                self.metrics.connects.count(Connect::Failed);
+                self.failed(asker, fault);
+                None
+            }
+        }
+    }
+
+    /// Waits for the answer as long as somebody does: the stream owns its opening, not the client that came first.
+    async fn while_wanted<T>(&self, asker: &Asker, call: impl Future<Output = T>) -> Option<T> {
+        let mut call = pin!(call);
+        loop {
+            tokio::select! {
+                answer = &mut call => return Some(answer),
+                () = sleep(WAITED_FOR) => {}
+            }
+            if asker.answer.is_closed() && !self.stream.is_waited_for() && self.stream.route.pin.is_none() {
+                return None;
+            }
+        }
+    }
+
+    fn opened(&mut self, asker: Option<Asker>, head: response::Parts) -> Arc<Live> {
+        let generation = self.registry.next_generation();
+        let window = Window::new(generation, self.stream.route.window, now());
+        let window = LiveWindow::new(window, self.registry.0.budget.clone(), None);
+        let live = Arc::new(Live { window, head: Head::of(&head) });
+        let mut state = lock(&self.stream.state);
+        state.phase = Phase::Live(live.clone());
+        let line = std::mem::take(&mut state.line);
+        drop(state);
+        let joined = |asker: &Asker| {
+            let verdict = match head::asked(&asker.request.headers) {
+                Asked::Nothing => Verdict::Fresh,
+                _ => Verdict::Gap(Gap::Generation),
+            };
+            Joined { verdict, cursor: live.window.attach_at_start() }
+        };
+        if let Some(asker) = asker {
+            let joined = joined(&asker);
+            let _ = asker.answer.send(Answer::Opened(Box::new(head), joined));
+        }
+        for asker in line {
+            let joined = joined(&asker);
+            let _ = asker.answer.send(Answer::Live(live.clone(), joined));
+        }
+        live
+    }
+
+    /// A refusal is for the asker alone.
+    fn refused(&mut self, asker: Option<Asker>, response: Response<Relay>) {
+        match asker {
+            Some(asker) => drop(asker.answer.send(Answer::Refused(response))),
+            None => {
+                let status = response.status().as_u16();
+                tracing::warn!(route = self.stream.route.name, key = %self.stream.key, status, "the upstream refused a stream that is kept");
+                self.candidates.pop();
+                self.failures += 1;
+            }
+        }
+    }
+
+    /// The upstream is away: those who have waited long enough are told, the others go on waiting.
+    fn failed(&mut self, asker: Option<Asker>, fault: Fault) {
+        if !fault.may_pass() {
+            if let Some(asker) = asker {
+                drop(asker.answer.send(Answer::Failed(fault)));
+            }
+            return;
+        }
+        self.failures += 1;
+        let hold = self.registry.0.limits.hold;
+        let mut state = lock(&self.stream.state);
+        asker.into_iter().for_each(|asker| state.line.push_front(asker));
+        let (late, line) =
+            std::mem::take(&mut state.line).into_iter().partition(|asker| asker.since + hold <= now());
+        state.line = line;
+        drop(state);
+        let late: VecDeque<Asker> = late;
+        fault.log();
+        for asker in late {
+            let lost = Fault::Outage(Box::new(Fault::Unreachable("the upstream stayed away".into())));
+            let _ = asker.answer.send(Answer::Failed(lost));
+        }
+    }
+
+    /// Pumps a generation to its end, and says to its clients how it ended.
+    async fn pump(&mut self, live: Arc<Live>, mut body: Relay) {
+        let route = self.stream.route.clone();
+        let mut pump = Pump::new(self.registry.pump_parts(&live.window, &route, false));
+        let keep = Keep {
+            linger: route.pin.is_none().then_some(route.linger),
+            whole: Arc::new(AtomicBool::new(true)),
+            expected: self.expected_until.take().is_some(),
+        };
+        let began = now();
+        let outcome = loop {
+            let outcome = pump.run(&mut body, &keep).await;
+            let alone = matches!(outcome, Outcome::Abandoned | Outcome::Lingered | Outcome::Evicted);
+            if !alone || self.leave_live(&live, alone) {
+                break outcome;
+            }
+        };
+        self.leave_live(&live, false);
+        self.upstream_id = pump.upstream_id().or(self.upstream_id.take());
+        self.retry =
+            live.window.look(|window| window.retry().map_or(Duration::ZERO, |digits| millis(digits)));
+        // A connection that held for a while was a good one.
+        if now() - began > LAST_PAUSE {
+            self.failures = 0;
+        }
+        self.ended(&live, outcome);
+    }
+
+    fn ended(&mut self, live: &Live, outcome: Outcome) {
+        let (route, key) = (&self.stream.route.name, self.stream.key);
+        let (count, end) = match outcome {
+            Outcome::Finished => (metrics::End::Finished, End::Finished),
+            Outcome::Lost(fault) => {
+                tracing::warn!(route, %key, %fault, "the upstream of a shared stream was lost: a new generation begins");
+                (metrics::End::Lost, End::Lost)
+            }
+            Outcome::Oversized(fault) => {
+                tracing::error!(route, %key, %fault, "the upstream of a shared stream was cut: a new generation begins");
+                (metrics::End::Oversized, End::Lost)
+            }
+            Outcome::Abandoned | Outcome::Lingered | Outcome::Evicted => (metrics::End::Evicted, End::Lost),
+        };
+        self.metrics.ends.count(count);
+        let lost = matches!(count, metrics::End::Lost | metrics::End::Oversized);
+        if lost {
+            let state = lock(&self.stream.state);
+            let attached = state.members.iter().rev().filter(|(member, _)| member.strong_count() > 0);
+            self.candidates = attached.map(|(_, request)| request.clone()).collect();
+            drop(state);
+            self.expected_until = now().checked_add(self.stream.route.linger);
+        } else {
+            self.candidates.clear();
+            self.upstream_id = None;
+        }
+        // A pinned stream is asked for again after a proper end too, and not at once.
+        self.failures += u32::from(lost || self.stream.route.pin.is_some());
+        live.window.end(end);
+    }
+
+    /// The generation takes no more clients; with `if_vacant`, only if there are none.
+    fn leave_live(&self, live: &Live, if_vacant: bool) -> bool {
+        let mut state = lock(&self.stream.state);
+        if if_vacant && live.window.readers() > 0 {
+            return false;
+        }
+        state.phase = Phase::Opening;
+        true
+    }
+
+    /// Waits before the upstream is asked again: not at all for one who asks after a proper end or a refusal.
+    async fn pause(&self) {
+        if self.failures == 0 {
+            return;
+        }
+        let most = FIRST_PAUSE * 2_u32.saturating_pow(self.failures.min(16));
+        let dice = self.registry.dice();
+        let short = dice.up_to(most.min(WAITED_FOR));
+        let long = dice.up_to(most.min(LAST_PAUSE)).max(self.retry.min(LAST_PAUSE));
+        sleep(short).await;
+        if !self.stream.is_waited_for() {
+            let _ = timeout(long.saturating_sub(short), self.stream.asked.notified()).await;
+        }
+    }
+
+    fn close_if_unwanted(&self) -> bool {
+        let mut all = lock(&self.registry.0.shared);
+        if self.stream.is_waited_for() {
+            return false;
+        }
+        lock(&self.stream.state).phase = Phase::Closed;
+        if all.get(&self.stream.key).is_some_and(|stream| Arc::ptr_eq(stream, &self.stream)) {
+            all.remove(&self.stream.key);
+        }
+        true
+    }
+
+    /// The pump's own request: a client's, or the pin's, less what is that client's alone, and with the upstream's
+    /// last own id.
+    fn request(&self, parts: Option<&Parts>) -> Option<Request<Relay>> {
+        let mut request = Request::new(body::empty());
+        match (parts, &self.stream.route.pin) {
+            (Some(parts), _) => {
+                *request.uri_mut() = parts.uri.clone();
+                *request.headers_mut() = parts.headers.clone();
+                *request.extensions_mut() = parts.extensions.clone();
+            }
+            (None, Some(pin)) => {
+                *request.uri_mut() = pin.target.clone().into();
+                *request.headers_mut() = pin.headers.clone();
+                let accept = HeaderValue::from_static("text/event-stream");
+                request.headers_mut().entry(header::ACCEPT).or_insert(accept);
+            }
+            (None, None) => return None,
+        }
+        let headers = request.headers_mut();
+        for name in NOT_THE_PUMPS {
+            headers.remove(name);
+        }
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if let Some(id) = self.upstream_id.as_deref().and_then(|id| HeaderValue::from_bytes(id).ok()) {
+            headers.insert(LAST_EVENT_ID, id);
+        }
+        Some(request)
+    }
+}
+
+/// What makes sense for one client alone.
+const NOT_THE_PUMPS: [HeaderName; 7] = [
+    LAST_EVENT_ID,
+    header::RANGE,
+    header::IF_RANGE,
+    header::IF_MATCH,
+    header::IF_NONE_MATCH,
+    header::IF_MODIFIED_SINCE,
+    header::IF_UNMODIFIED_SINCE,
+];
+
+/// A reconnection time as it stands in a stream.
+fn millis(digits: &[u8]) -> Duration {
+    std::str::from_utf8(digits)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .map_or(LAST_PAUSE, Duration::from_millis)
+}

@@ -1,0 +1,193 @@
+//! Every stream that there is: sessions by their generation, shared streams by their key.
+//!
+//! The registry opens streams, finds them again, keeps them within their limits and ends them all in a drain. It
+//! knows requests only as keys, and the upstream only as a service.
+
+mod keeper;
+mod relief;
+mod session;
+mod shared;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tower::{ServiceExt as _, util::BoxCloneSyncService};
+
+use crate::{
+    body::Relay,
+    dice::Dice,
+    fault::Fault,
+    id::Generation,
+    metrics::{Held, Kind, Metrics},
+    net::BoxFuture,
+    pump::{Lingerers, Parts, Relieve},
+    route::{Key, Route},
+    window::{Budget, Cursor, LiveWindow, Verdict},
+};
+
+pub use session::{Opened, Rejoin, Session};
+pub use shared::{Answer, Entry, Live, Member, SharedStream};
+
+/// The upstream: a request in, its answer out.
+pub type Upstream = BoxCloneSyncService<http::Request<Relay>, http::Response<Relay>, Fault>;
+
+/// What all streams together may take, and how long who waits is kept waiting.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Bytes of windows, unread and partial frames together.
+    pub memory: usize,
+    /// Streams; over it a new one passes without ids.
+    pub streams: usize,
+    /// Upstream connections that nobody listens to; the one alone longest ends first.
+    pub lingering: usize,
+    /// Bytes of one event; a larger one breaks the upstream connection.
+    pub event: usize,
+    /// How long a client waits for an upstream that cannot be reached.
+    pub hold: Duration,
+}
+
+/// All streams. Clones are the same registry.
+#[derive(Clone)]
+pub struct Registry(Arc<Inner>);
+
+struct Inner {
+    limits: Limits,
+    dice: Dice,
+    metrics: Metrics,
+    upstream: Upstream,
+    budget: Budget,
+    lingerers: Lingerers,
+    sessions: Mutex<HashMap<Generation, Arc<Session>>>,
+    shared: Mutex<HashMap<Key, Arc<SharedStream>>>,
+    count: Arc<AtomicUsize>,
+    /// The last shared generation: the next one sorts after it, whatever the clock says.
+    last: Mutex<Option<Generation>>,
+    draining: AtomicBool,
+    relieving: AtomicBool,
+}
+
+/// One of the streams that there may be; dropping it makes room for another.
+struct Counted {
+    count: Arc<AtomicUsize>,
+    _held: Held,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Registry {
+    /// An empty registry. `upstream` is asked for shared streams, without any patience of its own.
+    #[must_use]
+    pub fn new(limits: Limits, dice: Dice, metrics: Metrics, upstream: Upstream) -> Self {
+        Self(Arc::new(Inner {
+            budget: Budget::new(limits.memory),
+            lingerers: Lingerers::new(limits.lingering, metrics.lingering.clone()),
+            limits,
+            dice,
+            metrics,
+            upstream,
+            sessions: Mutex::default(),
+            shared: Mutex::default(),
+            count: Arc::default(),
+            last: Mutex::default(),
+            draining: AtomicBool::new(false),
+            relieving: AtomicBool::new(false),
+        }))
+    }
+
+    /// The randomness that streams draw from.
+    #[must_use]
+    pub fn dice(&self) -> &Dice {
+        &self.0.dice
+    }
+
+    /// How many bytes all streams hold.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.0.budget.used()
+    }
+
+    /// Every client is to be cut, at a moment of its own.
+    pub fn drain(&self) {
+        self.0.draining.store(true, Ordering::Release);
+        self.windows().into_iter().for_each(|(_, window)| window.wake());
+    }
+
+    /// The drain has begun.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.0.draining.load(Ordering::Acquire)
+    }
+
+    fn windows(&self) -> Vec<(Key, LiveWindow)> {
+        let sessions = lock(&self.0.sessions);
+        let mut all: Vec<_> =
+            sessions.values().map(|session| (session.key, session.window.clone())).collect();
+        drop(sessions);
+        let shared: Vec<_> = lock(&self.0.shared).values().cloned().collect();
+        all.extend(
+            shared
+                .iter()
+                .flat_map(|stream| stream.windows().into_iter().map(|window| (stream.key(), window))),
+        );
+        all
+    }
+
+    /// Asks the upstream. Behind a pointer, since the compiler cannot see that the service's own future is `Send`
+    /// from within another.
+    fn ask(&self, request: http::Request<Relay>) -> BoxFuture<Result<http::Response<Relay>, Fault>> {
+        Box::pin(self.0.upstream.clone().oneshot(request))
+    }
+
+    /// A place among the streams, if there is one.
+    fn count(&self, kind: Kind) -> Option<Counted> {
+        let most = self.0.limits.streams;
+        let one_more = |count: usize| (count < most).then_some(count + 1);
+        self.0.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
+        Some(Counted { count: self.0.count.clone(), _held: self.0.metrics.streams.hold(kind) })
+    }
+
+    fn pump_parts(&self, window: &LiveWindow, route: &Route, foreign: bool) -> Parts {
+        Parts {
+            window: window.clone(),
+            metrics: self.0.metrics.route(&route.name),
+            budget: self.0.budget.clone(),
+            relieve: self.reliever(),
+            lingerers: self.0.lingerers.clone(),
+            event: self.0.limits.event,
+            foreign,
+        }
+    }
+
+    /// Makes room when it is needed; holds nothing alive.
+    fn reliever(&self) -> Relieve {
+        let inner: Weak<Inner> = Arc::downgrade(&self.0);
+        Arc::new(move || {
+            if let Some(inner) = inner.upgrade() {
+                Self(inner).relieve();
+            }
+        })
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A client that has joined a stream: how it was judged, and its place.
+#[derive(Debug)]
+pub struct Joined {
+    /// How its id was judged when its request arrived.
+    pub verdict: Verdict,
+    /// Its place.
+    pub cursor: Cursor,
+}

@@ -1,0 +1,161 @@
+//! Sessions: private streams, one upstream connection and one window for one client.
+
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use super::{Counted, Joined, Registry, lock};
+use crate::{
+    body::Relay,
+    head::Head,
+    id::{Asked, Generation, Position},
+    metrics::{self, Kind},
+    pump::{Keep, Outcome, Pump, now},
+    route::{Key, Route},
+    window::{End, Gap, LiveWindow, Verdict, Window},
+};
+
+/// At how many bytes that its client has not taken a session's pump stops reading, as it would without us.
+const HIGH_WATER: usize = 256 << 10;
+
+/// A private stream.
+pub struct Session {
+    pub(super) key: Key,
+    pub(super) window: LiveWindow,
+    generation: Generation,
+    head: Head,
+    _counted: Counted,
+}
+
+/// What opens a session.
+pub struct Opened {
+    /// What a request must share to come back to it.
+    pub key: Key,
+    /// Its route.
+    pub route: Arc<Route>,
+    /// The head of the upstream's answer.
+    pub head: Head,
+    /// The rest of the upstream's answer.
+    pub body: Relay,
+    /// The client came with an id of the upstream's.
+    pub foreign: bool,
+    /// The client's request was sent whole.
+    pub whole: Arc<AtomicBool>,
+}
+
+/// What becomes of a client that comes back with an id of a session.
+pub enum Rejoin {
+    /// It goes on where it was.
+    Joined(Joined, Head),
+    /// It is a new client, for the upstream to answer; this is what it is told.
+    Anew(Verdict),
+}
+
+impl Registry {
+    /// Opens a session and takes its client's place in it.
+    ///
+    /// # Errors
+    /// When there are too many streams; the body is given back, to pass without ids.
+    pub fn open(&self, opened: Opened) -> Result<Joined, Relay> {
+        let Some(counted) = self.count(Kind::Private) else {
+            tracing::warn!(
+                limit = self.0.limits.streams,
+                setting = "limits.streams",
+                "a stream passes without ids"
+            );
+            return Err(opened.body);
+        };
+        let Opened { key, route, head, body, foreign, whole } = opened;
+        let generation = self.0.dice.session();
+        let window = Window::new(generation, route.window, now());
+        let window = LiveWindow::new(window, self.0.budget.clone(), Some(HIGH_WATER));
+        let (_, cursor) = window.attach(&Asked::Nothing, now());
+        let session = Arc::new(Session { key, window, generation, head, _counted: counted });
+        lock(&self.0.sessions).insert(generation, session.clone());
+        let pump = Pump::new(self.pump_parts(&session.window, &route, foreign));
+        let keep = Keep { linger: Some(route.linger), whole, expected: false };
+        tokio::spawn(self.clone().keep(session, route, pump, body, keep));
+        Ok(Joined { verdict: if foreign { Verdict::Foreign } else { Verdict::Fresh }, cursor })
+    }
+
+    /// A client comes back with an id of a session. Forged, another's and ended ids are answered alike.
+    #[must_use]
+    pub fn rejoin(&self, key: Key, position: Position, is_get: bool) -> Rejoin {
+        let unknown = Rejoin::Anew(Verdict::Gap(Gap::Generation));
+        // Under the lock, so that a session that is about to be forgotten is either found with its client or not.
+        let sessions = lock(&self.0.sessions);
+        let Some(session) = sessions.get(&position.generation).filter(|session| session.key == key) else {
+            return unknown;
+        };
+        let (verdict, cursor) = session.window.attach(&Asked::Ours(position), now());
+        match verdict {
+            Verdict::Resumed { missed, .. } => match (session.window.look(|window| window.ended()), missed) {
+                (Some(End::Finished), 0) if is_get && session.window.end_given() => {
+                    Rejoin::Anew(Verdict::Fresh)
+                }
+                (Some(End::Lost), 0) if is_get => unknown,
+                _ => Rejoin::Joined(Joined { verdict, cursor }, session.head.clone()),
+            },
+            other => Rejoin::Anew(other),
+        }
+    }
+
+    /// Lives as long as the session: pumps, then keeps what is left for a client that was away.
+    async fn keep(
+        self,
+        session: Arc<Session>,
+        route: Arc<Route>,
+        mut pump: Pump,
+        mut body: Relay,
+        keep: Keep,
+    ) {
+        let counts = self.0.metrics.route(&route.name);
+        let (outcome, lost) = loop {
+            match pump.run(&mut body, &keep).await {
+                // A client may have come between the decision and now.
+                Outcome::Abandoned | Outcome::Lingered if !self.forget_if_vacant(&session) => {}
+                Outcome::Evicted if !self.forget_if_vacant(&session) => {}
+                outcome @ (Outcome::Abandoned | Outcome::Lingered | Outcome::Evicted) => {
+                    counts.ends.count(metrics::End::Evicted);
+                    tracing::debug!(route = route.name, key = %session.key, ?outcome, "a session ends alone");
+                    return;
+                }
+                Outcome::Finished => break (metrics::End::Finished, End::Finished),
+                Outcome::Lost(fault) => {
+                    tracing::info!(route = route.name, key = %session.key, %fault, "the upstream of a session was lost");
+                    break (metrics::End::Lost, End::Lost);
+                }
+                Outcome::Oversized(fault) => {
+                    tracing::error!(route = route.name, key = %session.key, %fault, "the upstream of a session was cut");
+                    break (metrics::End::Oversized, End::Lost);
+                }
+            }
+        };
+        counts.ends.count(outcome);
+        drop((pump, body));
+        session.window.end(lost);
+        self.outlast(&session, route.linger).await;
+    }
+
+    /// Keeps an ended session until nobody was there for `linger`.
+    async fn outlast(&self, session: &Arc<Session>, linger: Duration) {
+        loop {
+            session.window.vacant().await;
+            tokio::time::sleep(linger).await;
+            session.window.prune(now());
+            if self.forget_if_vacant(session) {
+                return;
+            }
+        }
+    }
+
+    fn forget_if_vacant(&self, session: &Session) -> bool {
+        let mut sessions = lock(&self.0.sessions);
+        let vacant = session.window.readers() == 0;
+        if vacant {
+            sessions.remove(&session.generation);
+        }
+        vacant
+    }
+}

@@ -1,0 +1,202 @@
+//! Shared streams: one upstream connection feeds every client with the same key.
+//!
+//! One task owns a shared stream. It asks the upstream with a client's own request, pumps what it gets, and asks
+//! again when the upstream was lost. Clients that come while it asks wait in a line; a refusal is for the one who
+//! asked alone, and the next one asks for itself.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, Weak},
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use http::{Response, request::Parts, response};
+use tokio::sync::{Notify, oneshot};
+
+use super::{Counted, Joined, Registry, keeper::Keeper, lock};
+use crate::{
+    body::Relay,
+    fault::Fault,
+    head::Head,
+    id::{Asked, Generation},
+    metrics::Kind,
+    pump::now,
+    route::{Key, Route},
+    window::{LiveWindow, Verdict},
+};
+
+/// How many of the clients admitted last are remembered, for a reconnect with the request of one of them.
+const REMEMBERED: usize = 8;
+
+/// A shared stream, through all its generations.
+pub struct SharedStream {
+    pub(super) key: Key,
+    pub(super) route: Arc<Route>,
+    pub(super) state: Mutex<State>,
+    /// A client joined the line.
+    pub(super) asked: Notify,
+    _counted: Counted,
+}
+
+pub(super) struct State {
+    pub(super) phase: Phase,
+    pub(super) line: VecDeque<Asker>,
+    pub(super) members: VecDeque<(Weak<()>, Arc<Parts>)>,
+}
+
+/// Where a shared stream stands.
+pub(super) enum Phase {
+    // Opening => Live, when the upstream answers with a stream; => Closed, when nobody is left who asks.
+    Opening,
+    // Live => Opening, when the upstream was lost or, pinned, ended; => Closed, when it ended or nobody came back.
+    Live(Arc<Live>),
+    // For good: whoever comes next opens another one.
+    Closed,
+}
+
+/// A generation that is being pumped.
+pub struct Live {
+    /// Its window.
+    pub window: LiveWindow,
+    /// The head of the answer that it comes from.
+    pub head: Head,
+}
+
+/// A client that waits for the stream to be opened.
+pub(super) struct Asker {
+    pub(super) request: Arc<Parts>,
+    pub(super) since: Instant,
+    pub(super) answer: oneshot::Sender<Answer>,
+}
+
+/// What a client in the line gets.
+pub enum Answer {
+    /// The upstream answered its request with the stream; this is the head, and its place.
+    Opened(Box<response::Parts>, Joined),
+    /// Somebody else's request opened the stream: a place from its first position on.
+    Live(Arc<Live>, Joined),
+    /// The upstream's answer is no stream; it passes as it is.
+    Refused(Response<Relay>),
+    /// There was none.
+    Failed(Fault),
+}
+
+/// What becomes of a client that comes.
+pub enum Entry {
+    /// The stream is live, and this is its place.
+    Live(Arc<Live>, Joined),
+    /// It is being opened: wait.
+    Line(oneshot::Receiver<Answer>),
+    /// The id is none of ours: a matter between this client and the upstream.
+    Foreign,
+}
+
+/// A client of a shared stream, for as long as it is one.
+#[derive(Clone, Debug)]
+pub struct Member(#[expect(dead_code, reason = "held for its drop")] Arc<()>);
+
+impl Registry {
+    /// A client comes to a shared stream. `None` when there are too many streams: its own passes without ids.
+    #[must_use]
+    pub fn enter(&self, key: Key, route: &Arc<Route>, asked: &Asked, request: &Arc<Parts>) -> Option<Entry> {
+        let mut all = lock(&self.0.shared);
+        if let Some(entry) = all.get(&key).and_then(|stream| stream.enter(asked, request)) {
+            return Some(entry);
+        }
+        if matches!(asked, Asked::Foreign(_)) {
+            return Some(Entry::Foreign);
+        }
+        let stream = self.new_stream(key, route)?;
+        let entry = stream.enter(asked, request);
+        all.insert(key, stream.clone());
+        drop(all);
+        tokio::spawn(Keeper::new(self.clone(), stream).keep());
+        entry
+    }
+
+    /// Subscribes to a pinned stream, for as long as the process lives.
+    pub fn pin(&self, key: Key, route: &Arc<Route>) {
+        let Some(stream) = self.new_stream(key, route) else { return };
+        lock(&self.0.shared).insert(key, stream.clone());
+        tokio::spawn(Keeper::new(self.clone(), stream).keep());
+    }
+
+    fn new_stream(&self, key: Key, route: &Arc<Route>) -> Option<Arc<SharedStream>> {
+        let state = State { phase: Phase::Opening, line: VecDeque::new(), members: VecDeque::new() };
+        Some(Arc::new(SharedStream {
+            key,
+            route: route.clone(),
+            state: Mutex::new(state),
+            asked: Notify::new(),
+            _counted: self.count(Kind::Shared)?,
+        }))
+    }
+
+    pub(super) fn next_generation(&self) -> Generation {
+        let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+        let mut last = lock(&self.0.last);
+        let next = Generation::shared(millis, self.0.dice.number() as u32, *last);
+        *last = Some(next);
+        next
+    }
+}
+
+impl SharedStream {
+    /// What its windows are charged to.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        self.key
+    }
+
+    /// The windows that clients may still be given something from.
+    #[must_use]
+    pub fn windows(&self) -> Option<LiveWindow> {
+        match &lock(&self.state).phase {
+            Phase::Live(live) => Some(live.window.clone()),
+            Phase::Opening | Phase::Closed => None,
+        }
+    }
+
+    /// `None` where another stream has to be opened.
+    fn enter(&self, asked: &Asked, request: &Arc<Parts>) -> Option<Entry> {
+        let mut state = lock(&self.state);
+        match &state.phase {
+            Phase::Closed => None,
+            Phase::Live(live) => {
+                let (verdict, cursor) = live.window.attach(asked, now());
+                match verdict {
+                    Verdict::Foreign => Some(Entry::Foreign),
+                    verdict => Some(Entry::Live(live.clone(), Joined { verdict, cursor })),
+                }
+            }
+            Phase::Opening if matches!(asked, Asked::Foreign(_)) => Some(Entry::Foreign),
+            Phase::Opening => {
+                let (answer, line) = oneshot::channel();
+                state.line.push_back(Asker { request: request.clone(), since: now(), answer });
+                self.asked.notify_one();
+                Some(Entry::Line(line))
+            }
+        }
+    }
+
+    /// A client was admitted. Its request may open the stream again, as long as what is returned is kept.
+    #[must_use]
+    pub fn admitted(&self, request: Arc<Parts>) -> Member {
+        let member = Arc::new(());
+        let members = &mut lock(&self.state).members;
+        members.retain(|(member, _)| member.strong_count() > 0);
+        members.truncate(REMEMBERED - 1);
+        members.push_front((Arc::downgrade(&member), request));
+        Member(member)
+    }
+
+    /// Takes the first in the line who still waits.
+    pub(super) fn next_asker(&self) -> Option<Asker> {
+        let mut state = lock(&self.state);
+        std::iter::from_fn(|| state.line.pop_front()).find(|asker| !asker.answer.is_closed())
+    }
+
+    pub(super) fn is_waited_for(&self) -> bool {
+        lock(&self.state).line.iter().any(|asker| !asker.answer.is_closed())
+    }
+}

@@ -1,0 +1,294 @@
+//! Which requests mean the same stream.
+
+use std::{fmt, hash::Hasher};
+
+use http::{HeaderMap, HeaderName, header, request::Parts};
+use siphasher::sip128::{Hasher128, SipHasher13};
+
+use super::{KeyPart, Route};
+
+/// What two requests have in common that mean the same stream. It is a keyed hash: nothing can be read from it,
+/// and nobody outside can make two requests meet.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Key(u128);
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0 >> 96)
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// Makes keys. Its secret lives as long as the process, as windows do.
+#[derive(Clone)]
+pub struct Keyer(SipHasher13);
+
+impl fmt::Debug for Keyer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keyer")
+    }
+}
+
+impl Keyer {
+    /// A keyer with this secret, which must come from a cryptographic source.
+    #[must_use]
+    pub fn new(secret: u128) -> Self {
+        Self(SipHasher13::new_with_key(&secret.to_be_bytes()))
+    }
+
+    /// The key of a request on a route.
+    #[must_use]
+    pub fn key(&self, route: &Route, request: &Parts) -> Key {
+        let mut sum = Sum(self.0);
+        sum.add(route.name.as_bytes());
+        match &route.key {
+            Some(parts) => parts.iter().for_each(|part| sum.part(part, request)),
+            None => sum.everything(request),
+        }
+        Key(sum.0.finish128().as_u128())
+    }
+}
+
+/// A hash of a list of values: each with its length, so that no two lists run together.
+struct Sum(SipHasher13);
+
+impl Sum {
+    fn add(&mut self, value: &[u8]) {
+        self.0.write_u64(value.len() as u64);
+        self.0.write(value);
+    }
+
+    fn all<'a>(&mut self, values: impl Iterator<Item = &'a [u8]>) {
+        let mut count = 0;
+        for value in values {
+            self.add(value);
+            count += 1;
+        }
+        self.0.write_u64(count);
+    }
+
+    fn part(&mut self, part: &KeyPart, request: &Parts) {
+        let query = request.uri.query().unwrap_or_default();
+        match part {
+            KeyPart::Host => self.add(host(request).as_bytes()),
+            KeyPart::Path => self.add(request.uri.path().as_bytes()),
+            KeyPart::Query => self.add(query.as_bytes()),
+            KeyPart::Parameter(name) => self.all(parameters(query, name)),
+            KeyPart::Header(name) => self.all(request.headers.get_all(name).iter().map(|v| v.as_bytes())),
+            KeyPart::Cookie(name) => self.all(cookies(&request.headers, name)),
+        }
+    }
+
+    /// All that could mean somebody else.
+    fn everything(&mut self, request: &Parts) {
+        self.part(&KeyPart::Host, request);
+        self.part(&KeyPart::Path, request);
+        self.part(&KeyPart::Query, request);
+        let own_origin = has_own_origin(request);
+        // Sorted, for a client may send its headers in another order when it comes back; the lines of one header
+        // stay in order.
+        let mut headers: Vec<_> = request
+            .headers
+            .iter()
+            .filter(|(name, _)| !is_harmless(name) && !(own_origin && *name == header::ORIGIN))
+            .collect();
+        headers.sort_by_key(|(name, _)| name.as_str());
+        for (name, value) in headers {
+            self.add(name.as_str().as_bytes());
+            self.add(value.as_bytes());
+        }
+    }
+}
+
+fn host(request: &Parts) -> String {
+    let header = request.headers.get(header::HOST).map(|host| String::from_utf8_lossy(host.as_bytes()));
+    header
+        .or_else(|| request.uri.authority().map(|a| a.as_str().into()))
+        .unwrap_or_default()
+        .to_ascii_lowercase()
+}
+
+/// The request comes from a page of this very host, or says nothing of where it comes from.
+#[must_use]
+pub(crate) fn has_own_origin(request: &Parts) -> bool {
+    let Some(origin) = request.headers.get(header::ORIGIN) else { return true };
+    let origin = String::from_utf8_lossy(origin.as_bytes()).to_ascii_lowercase();
+    let authority = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+    authority.is_some_and(|authority| authority == host(request))
+}
+
+/// The values of a parameter. A query that some server might read in another way (encoded names, other
+/// separators, nesting) counts whole, so that nobody shares who should not.
+fn parameters<'a>(query: &'a str, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    let pairs = || query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let odd = query.contains(';') || pairs().any(|(key, _)| key.contains(['%', '+', '[', '.']));
+    let values = pairs().filter(move |(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+    values.chain(odd.then_some(query)).map(str::as_bytes)
+}
+
+fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    let lines = headers.get_all(header::COOKIE).iter();
+    lines.flat_map(|line| line.as_bytes().split(|&b| b == b';')).filter_map(move |pair| {
+        let equals = pair.iter().position(|&b| b == b'=')?;
+        (pair[..equals].trim_ascii() == name.as_bytes()).then(|| &pair[equals + 1..])
+    })
+}
+
+/// A header that cannot mean another client or another stream: how the answer is wanted, where the request went
+/// through, what it is called in traces. Everything else counts.
+fn is_harmless(name: &HeaderName) -> bool {
+    const NAMES: [&str; 21] = [
+        "host", // counted by itself
+        "user-agent",
+        "cache-control",
+        "pragma",
+        "referer",
+        "connection",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "traceparent",
+        "tracestate",
+        "baggage",
+        "b3",
+        "x-request-id",
+        "x-correlation-id",
+        "x-amzn-trace-id",
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "last-event-id",
+    ];
+    const PREFIXES: [&str; 4] = ["accept", "content-", "sec-", "x-b3-"];
+    let name = name.as_str();
+    NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+    use crate::{route::*, window::Bounds};
+
+    fn route(key: Option<Vec<KeyPart>>) -> Route {
+        let one = std::num::NonZeroUsize::MIN;
+        Route {
+            name: "r".into(),
+            path: None,
+            mode: Mode::Shared,
+            key,
+            admit: Admit::Upstream,
+            pin: None,
+            linger: Duration::ZERO,
+            stamp: Stamp::Auto,
+            heartbeat: None,
+            prime: true,
+            window: Bounds { events: one, bytes: one, age: Duration::ZERO },
+        }
+    }
+
+    fn key(route: &Route, uri: &str, headers: &[(&str, &str)]) -> Key {
+        let mut request = Request::get(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Keyer::new(7).key(route, &request.body(()).unwrap().into_parts().0)
+    }
+
+    type Side<'a> = (&'a str, &'a [(&'a str, &'a str)]);
+
+    #[track_caller]
+    fn check(parts: Option<Vec<KeyPart>>, a: Side<'_>, b: Side<'_>, same: bool) {
+        let route = route(parts);
+        assert_eq!(key(&route, a.0, a.1) == key(&route, b.0, b.1), same, "{a:?} {b:?}");
+    }
+
+    #[test]
+    fn by_default_everything_counts_that_could_mean_somebody_else() {
+        let plain: Side<'_> = ("/e?a=1", &[("host", "h")]);
+        for other in [
+            ("/f?a=1", &[("host", "h")][..]),
+            ("/e?a=2", &[("host", "h")]),
+            ("/e", &[("host", "h")]),
+            ("/e?a=1", &[("host", "g")]),
+            ("/e?a=1", &[("host", "h"), ("authorization", "x")]),
+            ("/e?a=1", &[("host", "h"), ("cookie", "x")]),
+            ("/e?a=1", &[("host", "h"), ("x-api-key", "x")]),
+            ("/e?a=1", &[("host", "h"), ("x-anything", "")]),
+            ("/e?a=1", &[("host", "h"), ("origin", "http://g")]),
+            ("/e?a=1", &[("host", "h"), ("origin", "null")]),
+            ("/e?a=1", &[("host", "h"), ("x-forwarded-host", "g")]),
+            ("/e?a=1", &[("host", "h"), ("proxy-authorization", "x")]),
+        ] {
+            check(None, plain, other, false);
+        }
+    }
+
+    #[test]
+    fn what_a_client_may_send_differently_when_it_comes_back_does_not_count() {
+        let plain: Side<'_> = ("/e", &[("host", "h"), ("x-a", "1"), ("x-b", "2")]);
+        let back: Side<'_> = (
+            "/e",
+            &[
+                ("host", "H"),
+                ("x-b", "2"),
+                ("x-a", "1"),
+                ("last-event-id", "7"),
+                ("origin", "http://h"),
+                ("accept", "text/event-stream"),
+                ("cache-control", "no-cache"),
+                ("sec-fetch-mode", "cors"),
+                ("user-agent", "x"),
+                ("traceparent", "00"),
+                ("x-request-id", "9"),
+                ("x-forwarded-for", "::1"),
+                ("content-type", "x"),
+                ("connection", "close"),
+            ],
+        );
+        check(None, plain, back, true);
+    }
+
+    #[test]
+    fn values_do_not_run_together() {
+        check(None, ("/e", &[("x-a", "1"), ("x-a", "2")]), ("/e", &[("x-a", "12")]), false);
+        check(None, ("/e", &[("x-a", "1"), ("x-a", "2")]), ("/e", &[("x-a", "2"), ("x-a", "1")]), false);
+        check(None, ("/e", &[("x-a", "b"), ("x-c", "")]), ("/e", &[("x-a", ""), ("x-c", "b")]), false);
+    }
+
+    #[test]
+    fn a_key_of_parts_is_those_parts_alone() {
+        let parts = || {
+            let header = KeyPart::Header(HeaderName::from_static("x-dir"));
+            Some(vec![
+                KeyPart::Path,
+                KeyPart::Parameter("room".into()),
+                header,
+                KeyPart::Cookie("sid".into()),
+            ])
+        };
+        let plain: Side<'_> = ("/e?room=1", &[("x-dir", "d"), ("cookie", "sid=s; other=1")]);
+        check(
+            parts(),
+            plain,
+            ("/e?x=9&room=1", &[("cookie", "a=b;sid=s"), ("x-dir", "d"), ("host", "h")]),
+            true,
+        );
+        check(parts(), plain, ("/e?room=2", plain.1), false);
+        check(parts(), plain, ("/e?room=1&room=1", plain.1), false);
+        check(parts(), plain, ("/f?room=1", plain.1), false);
+        for odd in ["/e?ro%6fm=2&room=1", "/e?x=1;room=2&room=1", "/e?Room=2&room=1", "/e?room[]=2&room=1"] {
+            check(parts(), plain, (odd, plain.1), false);
+        }
+        check(parts(), plain, ("/e?room=1", &[("x-dir", "d"), ("cookie", "sid=t")]), false);
+        check(parts(), plain, ("/e?room=1", &[("x-dir", "c"), ("cookie", "sid=s")]), false);
+        check(parts(), plain, ("/e?room=1", &[("x-dir", "d"), ("cookie", "xsid=s")]), false);
+    }
+}

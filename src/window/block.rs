@@ -1,0 +1,145 @@
+//! A run of events that lie together in memory.
+//!
+//! The newest block is open: each of its events is a piece of its own, so that it can be handed to a thousand
+//! clients the moment it is there. When it is full its events are copied together once; from then on an event
+//! costs its bytes and eight more, and a replay of the whole block is one slice.
+
+use std::{ops::Range, time::Instant};
+
+use bytes::{Bytes, BytesMut};
+
+/// A block is sealed at so many bytes: a replay of one is one piece of a write.
+const FULL_BYTES: usize = 16 << 10;
+/// ... or so many events, for streams of tiny ones.
+const FULL_EVENTS: usize = 256;
+/// What an event that is a piece of its own costs beside its bytes: its handle, its count, the allocator's part.
+const OPEN_COST: usize = 96;
+const SEALED_COST: usize = size_of::<Mark>();
+
+#[derive(Debug)]
+pub(super) struct Block {
+    /// The seq of the first event.
+    first: u64,
+    /// How many bytes of events came before this block, in the whole generation.
+    offset: u64,
+    born: Instant,
+    marks: Vec<Mark>,
+    body: Body,
+    /// Cursors that have yet to take something at or after this block's first event.
+    pub(super) readers: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    /// Where the event ends, from the block's start.
+    end: u32,
+    /// When it came, in milliseconds after the block was born.
+    at: u32,
+}
+
+#[derive(Debug)]
+enum Body {
+    // Open => Sealed, when full or when a later block is begun.
+    Open(Vec<Bytes>),
+    Sealed(Bytes),
+}
+
+impl Block {
+    pub(super) fn new(first: u64, offset: u64, now: Instant) -> Self {
+        Self { first, offset, born: now, marks: Vec::new(), body: Body::Open(Vec::new()), readers: 0 }
+    }
+
+    /// It takes no more events.
+    pub(super) fn is_full(&self) -> bool {
+        matches!(self.body, Body::Sealed(_))
+    }
+
+    pub(super) fn push(&mut self, event: Bytes, now: Instant) {
+        let Body::Open(events) = &mut self.body else { return };
+        let end = self.marks.last().map_or(0, |mark| mark.end) + event.len() as u32;
+        let at = now.saturating_duration_since(self.born).as_millis().min(u128::from(u32::MAX)) as u32;
+        self.marks.push(Mark { end, at });
+        events.push(event);
+        if end as usize >= FULL_BYTES || self.marks.len() >= FULL_EVENTS {
+            self.seal();
+        }
+    }
+
+    fn seal(&mut self) {
+        let Body::Open(events) = &self.body else { return };
+        let whole = match events.as_slice() {
+            [only] => only.clone(),
+            many => join(many),
+        };
+        self.marks.shrink_to_fit();
+        self.body = Body::Sealed(whole);
+    }
+
+    pub(super) fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// The seq behind the last event.
+    pub(super) fn end(&self) -> u64 {
+        self.first + self.marks.len() as u64
+    }
+
+    /// What it costs: bytes of events and what they need beside.
+    pub(super) fn cost(&self) -> usize {
+        let each = if self.is_full() { SEALED_COST } else { OPEN_COST };
+        size_of::<Self>() + self.bytes_before(self.end()) + each * self.marks.len()
+    }
+
+    /// When the event came.
+    pub(super) fn came(&self, seq: u64) -> Instant {
+        let at = self.mark(seq).map_or(0, |mark| mark.at);
+        self.born + std::time::Duration::from_millis(u64::from(at))
+    }
+
+    /// How many bytes lie before the event.
+    pub(super) fn bytes_before(&self, seq: u64) -> usize {
+        seq.checked_sub(1).and_then(|last| self.mark(last)).map_or(0, |mark| mark.end as usize)
+    }
+
+    /// How many bytes of events came before this one, in the whole generation.
+    pub(super) fn offset(&self, seq: u64) -> u64 {
+        self.offset + self.bytes_before(seq) as u64
+    }
+
+    /// The size of the event.
+    pub(super) fn size(&self, seq: u64) -> usize {
+        self.bytes_before(seq + 1) - self.bytes_before(seq)
+    }
+
+    /// The last seq of a run from `from` that is at most `room` bytes long; one event at the least.
+    pub(super) fn reach(&self, from: u64, room: usize) -> u64 {
+        let limit = self.bytes_before(from) + room;
+        let within = self.marks.partition_point(|mark| mark.end as usize <= limit) as u64;
+        (self.first + within).clamp(from + 1, self.end())
+    }
+
+    /// The bytes of a run of events, as one piece.
+    pub(super) fn slice(&self, run: Range<u64>) -> Bytes {
+        match &self.body {
+            Body::Sealed(whole) => whole.slice(self.bytes_before(run.start)..self.bytes_before(run.end)),
+            Body::Open(events) => {
+                let at = |seq: u64| (seq - self.first) as usize;
+                match events.get(at(run.start)..at(run.end)) {
+                    Some([only]) => only.clone(),
+                    Some(many) => join(many),
+                    None => Bytes::new(),
+                }
+            }
+        }
+    }
+
+    fn mark(&self, seq: u64) -> Option<Mark> {
+        self.marks.get(seq.checked_sub(self.first)? as usize).copied()
+    }
+}
+
+fn join(events: &[Bytes]) -> Bytes {
+    let mut whole = BytesMut::with_capacity(events.iter().map(Bytes::len).sum());
+    events.iter().for_each(|event| whole.extend_from_slice(event));
+    whole.freeze()
+}

@@ -1,0 +1,565 @@
+//! A window that is written by one and read by many at once: the lock, and who waits for what.
+
+use std::{
+    sync::{Arc as StdArc, atomic::AtomicUsize},
+    task::{Context, Poll, Waker},
+    time::Instant,
+};
+
+use slab::Slab;
+
+use super::{
+    End, Parts, Place, Verdict, Window,
+    sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering, PoisonError},
+};
+use crate::id::Asked;
+
+/// The memory that all windows share. Clones count together.
+#[derive(Clone, Debug)]
+pub struct Budget(StdArc<Account>);
+
+#[derive(Debug)]
+struct Account {
+    used: AtomicUsize,
+    limit: usize,
+}
+
+impl Budget {
+    /// A budget of `limit` bytes.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self(StdArc::new(Account { used: AtomicUsize::new(0), limit }))
+    }
+
+    /// How many bytes are in use.
+    #[must_use]
+    pub fn used(&self) -> usize {
+        self.0.used.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// By how many bytes it is exceeded.
+    #[must_use]
+    pub fn excess(&self) -> usize {
+        self.used().saturating_sub(self.0.limit)
+    }
+
+    /// Takes account of something that cost `before` and now costs `after`.
+    pub fn charge(&self, before: usize, after: usize) {
+        // Wrapping on purpose: the sum of all differences is what is in use.
+        self.0.used.fetch_add(after.wrapping_sub(before), std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+/// A window under a lock, and the tasks that wait for it. Clones are the same window.
+#[derive(Clone, Debug)]
+pub struct LiveWindow(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// Counts the writes. A cursor that has seen this one, and is armed, need not take the lock to know that
+    /// there is nothing for it.
+    moved: AtomicU64,
+    budget: Budget,
+    /// At how many unread bytes of its client a pump stops reading; never, where nobody is waited for.
+    high_water: Option<usize>,
+}
+
+#[derive(Debug)]
+struct State {
+    window: Window,
+    seats: Slab<Seat>,
+    /// The seat that came last: the one whose unread bytes hold the pump back.
+    newest: Option<usize>,
+    /// The pump, when it waits for a client to come, to go, or to read.
+    pump: Option<Waker>,
+    /// The pump waits for its client to read.
+    starved: bool,
+    /// A client was given an id that it can come back with.
+    numbered: bool,
+    /// A client was given everything, and the proper end behind it.
+    end_given: bool,
+    charged: usize,
+}
+
+#[derive(Debug)]
+struct Seat {
+    place: Place,
+    waker: Option<Waker>,
+    /// It waits for the next write.
+    armed: bool,
+}
+
+/// What a pump has to know of its window's readers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Audience {
+    /// How many cursors there are.
+    pub readers: usize,
+    /// A client was given an id: it may come back.
+    pub numbered: bool,
+    /// The client for whom the pump waits has room for more.
+    pub room: bool,
+}
+
+impl LiveWindow {
+    /// A window that is charged to `budget`. With `high_water`, the pump is told to wait while the newest client
+    /// has that many bytes unread.
+    #[must_use]
+    pub fn new(window: Window, budget: Budget, high_water: Option<usize>) -> Self {
+        let state = State {
+            window,
+            seats: Slab::new(),
+            newest: None,
+            pump: None,
+            starved: false,
+            numbered: false,
+            end_given: false,
+            charged: 0,
+        };
+        Self(Arc::new(Shared { state: Mutex::new(state), moved: AtomicU64::new(0), budget, high_water }))
+    }
+
+    /// Writes: whatever `write` appends is there for every cursor, and those that wait are woken once.
+    pub fn write<T>(&self, write: impl FnOnce(&mut Writer<'_>) -> T) -> T {
+        let mut state = self.lock();
+        let result = write(&mut Writer { state: &mut state, waits: self.0.high_water.is_some() });
+        // Before the lock is free: a cursor that looks after this finds the write, one that looked before is armed.
+        self.0.moved.fetch_add(1, Ordering::Release);
+        let wake = |(_, seat): (usize, &mut Seat)| seat.disarm();
+        let armed: Vec<Waker> = state.seats.iter_mut().filter_map(wake).collect();
+        self.settle(&mut state);
+        drop(state);
+        armed.into_iter().for_each(Waker::wake);
+        result
+    }
+
+    /// Ends the generation; cursors get what is left, then the end.
+    pub fn end(&self, end: End) {
+        self.write(|writer| writer.state.window.end(end));
+    }
+
+    /// Looks at the window.
+    pub fn look<T>(&self, look: impl FnOnce(&mut Window) -> T) -> T {
+        let mut state = self.lock();
+        let result = look(&mut state.window);
+        self.settle(&mut state);
+        result
+    }
+
+    /// Judges what a client asks for and takes a place for it, so that nothing that it is owed can go.
+    pub fn attach(&self, asked: &Asked, now: Instant) -> (Verdict, Cursor) {
+        let mut verdict = Verdict::Fresh;
+        let cursor = self.seat(|window| {
+            verdict = window.judge(asked, now);
+            window.enter(verdict)
+        });
+        (verdict, cursor)
+    }
+
+    /// Takes a place before everything that is here, for a client that waited for the stream to open.
+    pub fn attach_at_start(&self) -> Cursor {
+        self.seat(Window::enter_at_start)
+    }
+
+    fn seat(&self, enter: impl FnOnce(&mut Window) -> Place) -> Cursor {
+        let mut state = self.lock();
+        let place = enter(&mut state.window);
+        if let (Some(older), true) = (state.newest, self.0.high_water.is_some()) {
+            // Two clients with one id: the older one goes on, but keeps neither the pump nor memory.
+            let State { window, seats, .. } = &mut *state;
+            if let Some(seat) = seats.get_mut(older) {
+                window.release(&mut seat.place);
+            }
+        }
+        let seat = state.seats.insert(Seat { place, waker: None, armed: false });
+        state.newest = Some(seat);
+        self.settle(&mut state);
+        let pump = state.pump.take();
+        drop(state);
+        pump.into_iter().for_each(Waker::wake);
+        Cursor { live: self.clone(), seat, seen: None, waker: None }
+    }
+
+    /// What the pump has to know; it is woken when a client comes or goes, and, if there was no room, when there is.
+    pub fn audience(&self, cx: &mut Context<'_>) -> Audience {
+        let mut state = self.lock();
+        state.pump = Some(cx.waker().clone());
+        Audience {
+            readers: state.seats.len(),
+            numbered: state.numbered,
+            room: state.has_room(self.0.high_water),
+        }
+    }
+
+    /// Resolves when there is no cursor. Only one task may wait, the one that asks for the audience.
+    pub async fn vacant(&self) {
+        std::future::poll_fn(|cx| match self.audience(cx).readers {
+            0 => Poll::Ready(()),
+            _ => Poll::Pending,
+        })
+        .await;
+    }
+
+    /// Wakes everyone who waits, for something that is not in the window.
+    pub fn wake(&self) {
+        self.write(|_| ());
+    }
+
+    /// Makes room for others; see [`Window::give_way`].
+    pub fn give_way(&self, excess: usize) -> usize {
+        self.write(|writer| writer.window().give_way(excess))
+    }
+
+    /// How many cursors there are.
+    #[must_use]
+    pub fn readers(&self) -> usize {
+        self.lock().seats.len()
+    }
+
+    /// A client was given everything and the proper end.
+    #[must_use]
+    pub fn end_given(&self) -> bool {
+        self.lock().end_given
+    }
+
+    /// Lets go what age has taken, from memory too.
+    pub fn prune(&self, now: Instant) {
+        let mut state = self.lock();
+        let State { window, seats, .. } = &mut *state;
+        window.prune(now);
+        if window.is_spent() && !seats.iter().any(|(_, seat)| window.is_behind(&seat.place)) {
+            seats.iter_mut().for_each(|(_, seat)| window.release(&mut seat.place));
+            window.renew(now);
+            seats.iter_mut().for_each(|(_, seat)| window.rehold(&mut seat.place));
+        }
+        self.settle(&mut state);
+    }
+
+    /// What it costs, in bytes.
+    #[must_use]
+    pub fn cost(&self) -> usize {
+        self.lock().window.cost()
+    }
+
+    fn settle(&self, state: &mut State) {
+        let cost = state.window.cost();
+        if cost != state.charged {
+            self.0.budget.charge(state.charged, cost);
+            state.charged = cost;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic under the lock leaves a window that is whole: nothing there stops half way and goes on.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let charged = self.state.get_mut().unwrap_or_else(PoisonError::into_inner).charged;
+        self.budget.charge(charged, 0);
+    }
+}
+
+impl Seat {
+    /// The cursor waits for a write.
+    fn arm(&mut self, waker: &Waker) {
+        if self.waker.as_ref().is_none_or(|known| !known.will_wake(waker)) {
+            self.waker = Some(waker.clone());
+        }
+        self.armed = true;
+    }
+
+    /// The waker, if the cursor waits for a write.
+    fn disarm(&mut self) -> Option<Waker> {
+        if std::mem::take(&mut self.armed) { self.waker.clone() } else { None }
+    }
+}
+
+impl State {
+    /// The pump, if it waits for its client to read and the client has.
+    fn pump_to_wake(&mut self, high_water: Option<usize>) -> Option<Waker> {
+        if self.starved && self.has_room(high_water) {
+            self.starved = false;
+            return self.pump.take();
+        }
+        None
+    }
+
+    fn has_room(&self, high_water: Option<usize>) -> bool {
+        let (Some(high_water), Some(newest)) = (high_water, self.newest) else { return true };
+        self.seats.get(newest).is_none_or(|seat| self.window.unread(&seat.place) < high_water)
+    }
+}
+
+/// Access to a window for the time of one write.
+#[derive(Debug)]
+pub struct Writer<'a> {
+    state: &'a mut State,
+    waits: bool,
+}
+
+impl Writer<'_> {
+    /// The window.
+    pub fn window(&mut self) -> &mut Window {
+        &mut self.state.window
+    }
+
+    /// Appends a frame for the cursors that are here; for nobody it is not kept.
+    pub fn pass(&mut self, frame: impl FnOnce() -> bytes::Bytes) {
+        if self.state.seats.is_empty() {
+            return;
+        }
+        let newest = self.state.newest.filter(|_| self.waits).and_then(|newest| self.state.seats.get(newest));
+        self.state.window.pass(frame(), newest.map(|seat| &seat.place));
+    }
+}
+
+/// One client's place in a window. Dropping it gives the place up.
+#[derive(Debug)]
+pub struct Cursor {
+    live: LiveWindow,
+    seat: usize,
+    /// The count of writes when it was armed.
+    seen: Option<u64>,
+    waker: Option<Waker>,
+}
+
+/// What a cursor comes to next.
+#[derive(Debug)]
+pub enum Step {
+    /// Frames.
+    Parts(Parts),
+    /// Everything was taken, and nothing will come.
+    End(End),
+    /// What it is owed is gone: the client was too slow.
+    Behind,
+}
+
+impl Cursor {
+    /// Takes everything up to about `room` bytes, or waits for it. Cancel-safe: while it waits nothing is taken.
+    pub fn poll_step(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<Step> {
+        let same_task = self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        if same_task && self.seen == Some(self.live.0.moved.load(Ordering::Acquire)) {
+            return Poll::Pending;
+        }
+        let live = self.live.clone();
+        let mut state = live.lock();
+        let State { window, seats, numbered, .. } = &mut *state;
+        let Some(seat) = seats.get_mut(self.seat) else { return Poll::Ready(Step::Behind) };
+        let Some(parts) = window.take(&mut seat.place, room) else { return Poll::Ready(Step::Behind) };
+        *numbered |= parts.events > 0;
+        let ended = window.ended();
+        self.seen = None;
+        if ended.is_none() && !window.has_more(&seat.place) {
+            // Armed under the lock under which nothing was found: a write comes before, and was taken, or after,
+            // and wakes.
+            seat.arm(cx.waker());
+            self.waker = seat.waker.clone().filter(|_| !same_task).or_else(|| self.waker.take());
+            self.seen = Some(live.0.moved.load(Ordering::Relaxed));
+        }
+        let pump = state.pump_to_wake(live.0.high_water);
+        live.settle(&mut state);
+        drop(state);
+        pump.into_iter().for_each(Waker::wake);
+        match ended {
+            _ if parts.bytes() > 0 => Poll::Ready(Step::Parts(parts)),
+            Some(end) => Poll::Ready(Step::End(end)),
+            None => Poll::Pending,
+        }
+    }
+
+    /// The client is given an id otherwise than with an event (a prime): it may come back.
+    pub fn note_numbered(&self) {
+        self.live.lock().numbered = true;
+    }
+
+    /// The client was given everything, and the proper end.
+    pub fn note_end_given(&self) {
+        self.live.lock().end_given = true;
+    }
+
+    /// The window that it reads.
+    #[must_use]
+    pub fn window(&self) -> &LiveWindow {
+        &self.live
+    }
+}
+
+impl Drop for Cursor {
+    fn drop(&mut self) {
+        let mut state = self.live.lock();
+        let State { window, seats, newest, .. } = &mut *state;
+        if let Some(seat) = seats.try_remove(self.seat) {
+            window.leave(seat.place, seats.is_empty());
+        }
+        if *newest == Some(self.seat) {
+            *newest = None;
+        }
+        self.live.settle(&mut state);
+        let pump = state.pump.take();
+        drop(state);
+        pump.into_iter().for_each(Waker::wake);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{num::NonZeroUsize, time::Duration};
+
+    use bytes::Bytes;
+    use shuttle::{future::block_on, thread};
+
+    use super::*;
+    use crate::{
+        id::{Generation, Position},
+        window::Bounds,
+    };
+
+    fn live(events: usize, high_water: Option<usize>) -> (LiveWindow, Instant) {
+        let now = Instant::now();
+        let bytes = NonZeroUsize::new(1 << 20).unwrap();
+        let bounds =
+            Bounds { events: NonZeroUsize::new(events).unwrap(), bytes, age: Duration::from_secs(9) };
+        let window = Window::new(Generation::Shared(1), bounds, now);
+        (LiveWindow::new(window, Budget::new(1 << 20), high_water), now)
+    }
+
+    async fn step(cursor: &mut Cursor, room: usize) -> Step {
+        std::future::poll_fn(|cx| cursor.poll_step(cx, room)).await
+    }
+
+    /// Everything until the end, one digit an event.
+    async fn read(cursor: &mut Cursor, room: usize) -> String {
+        let mut seen = String::new();
+        loop {
+            match step(cursor, room).await {
+                Step::Parts(parts) => {
+                    parts.pieces.iter().for_each(|p| seen += std::str::from_utf8(p).unwrap())
+                }
+                Step::End(_) => return seen,
+                Step::Behind => return seen + "!",
+            }
+        }
+    }
+
+    fn write(live: &LiveWindow, now: Instant, digits: &[&'static str]) {
+        digits.iter().for_each(|d| live.write(|w| w.window().push(Bytes::from_static(d.as_bytes()), now)));
+    }
+
+    #[test]
+    fn no_wake_up_is_lost_and_no_event_skipped_or_doubled() {
+        shuttle::check_random(
+            || {
+                let (live, now) = live(2, None);
+                let readers: Vec<_> = (0..2)
+                    .map(|room| {
+                        let (_, mut cursor) = live.attach(&Asked::Nothing, now);
+                        thread::spawn(move || block_on(read(&mut cursor, room)))
+                    })
+                    .collect();
+                write(&live, now, &["1", "2", "3"]);
+                let asked = Asked::Ours(Position { generation: Generation::Shared(1), seq: 2 });
+                let (verdict, mut late) = live.attach(&asked, now);
+                assert_eq!(verdict, Verdict::Resumed { after: 2, missed: 1 });
+                let late = thread::spawn(move || block_on(read(&mut late, 1)));
+                write(&live, now, &["4"]);
+                live.end(End::Finished);
+                assert_eq!(late.join().unwrap(), "34");
+                readers.into_iter().for_each(|reader| assert_eq!(reader.join().unwrap(), "1234"));
+            },
+            2000,
+        );
+    }
+
+    #[test]
+    fn a_pump_that_waits_for_room_is_woken_when_the_client_reads_or_goes() {
+        shuttle::check_random(
+            || {
+                let (live, now) = live(9, Some(2));
+                let (_, mut cursor) = live.attach(&Asked::Nothing, now);
+                let writer = live.clone();
+                let pump = thread::spawn(move || {
+                    for digit in ["1", "2", "3", "4"] {
+                        block_on(std::future::poll_fn(|cx| match writer.audience(cx).room {
+                            true => Poll::Ready(()),
+                            false => Poll::Pending,
+                        }));
+                        write(&writer, now, &[digit]);
+                    }
+                });
+                let mut seen = 0;
+                while seen < 2 {
+                    if let Step::Parts(parts) = block_on(step(&mut cursor, 1)) {
+                        seen += parts.bytes();
+                    }
+                }
+                drop(cursor);
+                pump.join().unwrap();
+            },
+            2000,
+        );
+    }
+
+    #[test]
+    fn a_cursor_that_another_task_polls_is_woken_there() {
+        shuttle::check_random(
+            || {
+                let (live, now) = live(9, None);
+                let (_, mut cursor) = live.attach(&Asked::Nothing, now);
+                let mut idle = Context::from_waker(Waker::noop());
+                assert!(cursor.poll_step(&mut idle, 9).is_pending());
+                let reader = thread::spawn(move || block_on(read(&mut cursor, 9)));
+                write(&live, now, &["1"]);
+                live.end(End::Lost);
+                assert_eq!(reader.join().unwrap(), "1");
+            },
+            1000,
+        );
+    }
+
+    #[test]
+    fn case_6_two_clients_with_one_id_read_alike_and_the_newer_one_holds_the_pump() {
+        shuttle::check_random(
+            || {
+                let (live, now) = live(2, Some(3));
+                let (_, mut older) = live.attach(&Asked::Nothing, now);
+                let (_, mut newer) = live.attach(&Asked::Nothing, now);
+                write(&live, now, &["1", "2"]);
+                assert_eq!(block_on(read_some(&mut newer)), "12");
+                let mut idle = Context::from_waker(Waker::noop());
+                assert!(
+                    live.audience(&mut idle).room,
+                    "the older one has all unread, and holds nothing back"
+                );
+                assert_eq!(block_on(read_some(&mut older)), "12");
+            },
+            10,
+        );
+    }
+
+    async fn read_some(cursor: &mut Cursor) -> String {
+        match step(cursor, 99).await {
+            Step::Parts(parts) => {
+                parts.pieces.iter().map(|p| String::from_utf8_lossy(p).into_owned()).collect()
+            }
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_budget_is_what_the_windows_cost_and_comes_back_when_they_go() {
+        shuttle::check_random(
+            || {
+                let (live, now) = live(2, None);
+                let budget = live.0.budget.clone();
+                write(&live, now, &["1", "2", "3"]);
+                assert_eq!(budget.used(), live.cost());
+                drop(live);
+                assert_eq!(budget.used(), 0);
+            },
+            10,
+        );
+    }
+}

@@ -1,0 +1,723 @@
+//! What is kept of a stream, and who is owed what of it. Pure: time is an argument, nothing waits.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    hash::{BuildHasher, RandomState},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::{Bounds, block::Block, passing::Passing};
+use crate::id::{Asked, Generation, Position};
+
+/// A write takes at most so many pieces: more would not fit one system call.
+const PIECES: usize = 32;
+
+/// The retained tail of one generation of a stream.
+///
+/// Two edges bound it below. At `low` begins what a returning client may have, by the bounds. What lies before
+/// it is held as long as a cursor that was there when it came has yet to take it, so that a burst larger than
+/// the window cuts nobody who was caught up.
+#[derive(Debug)]
+pub struct Window {
+    generation: Generation,
+    bounds: Bounds,
+    /// Never empty; the last one is being filled.
+    blocks: VecDeque<Block>,
+    /// How many blocks were let go: the number of the first one that is here.
+    gone: u64,
+    /// The lowest seq that a returning client may have. It stays where it is when age has emptied the window:
+    /// an empty window proves nothing.
+    low: u64,
+    tail: u64,
+    /// Bytes of the events from `low` on.
+    bytes: usize,
+    cost: usize,
+    passing: Passing,
+    /// The events that the upstream's own ids stand for, by a keyed hash.
+    names: HashMap<u64, u64>,
+    hasher: RandomState,
+    retry: Option<Bytes>,
+    end: Option<End>,
+}
+
+/// How a generation ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// The upstream ended the stream properly.
+    Finished,
+    /// It was lost, or given up: clients are cut, so that they come back.
+    Lost,
+}
+
+/// Why a client that brings an id cannot have what it missed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Gap {
+    /// Older than the window.
+    Expired,
+    /// Of another generation, or of no stream that this request means.
+    Generation,
+    /// Ahead of the tail.
+    Ahead,
+}
+
+impl Gap {
+    /// The reason as clients and operators read it.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::Generation => "generation",
+            Self::Ahead => "ahead",
+        }
+    }
+}
+
+/// How a client is answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// It brought no id.
+    Fresh,
+    /// It gets every retained event after `after`, once, in order, then live.
+    Resumed {
+        /// The seq of the last event that it has.
+        after: u64,
+        /// How many it missed.
+        missed: u64,
+    },
+    /// It is served as a new one.
+    Gap(Gap),
+    /// Its id is none of ours and none of this window.
+    Foreign,
+}
+
+/// A client's place in a window. It belongs to the window that gave it out, which must be told when it ends.
+#[derive(Debug)]
+pub struct Place {
+    /// The seq of the next event to take.
+    next: u64,
+    /// The ordinal of the next control frame or ephemeral event to take.
+    ordinal: u64,
+    /// The number of the block that this place holds, with all after it.
+    block: Option<u64>,
+}
+
+/// What one take gives: whole frames in order, in few pieces.
+#[derive(Debug, Default)]
+pub struct Parts {
+    /// The bytes.
+    pub pieces: SmallVec<[Bytes; 1]>,
+    /// How many events are among them.
+    pub events: u64,
+    bytes: usize,
+}
+
+impl Parts {
+    fn push(&mut self, piece: Bytes) {
+        self.bytes += piece.len();
+        self.pieces.push(piece);
+    }
+
+    /// How many bytes they are.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Window {
+    /// An empty window at the start of a generation.
+    #[must_use]
+    pub fn new(generation: Generation, bounds: Bounds, now: Instant) -> Self {
+        let first = Block::new(1, 0, now);
+        Self {
+            generation,
+            bounds,
+            cost: first.cost(),
+            blocks: VecDeque::from([first]),
+            gone: 0,
+            low: 1,
+            tail: 0,
+            bytes: 0,
+            passing: Passing::default(),
+            names: HashMap::new(),
+            hasher: RandomState::new(),
+            retry: None,
+            end: None,
+        }
+    }
+
+    /// The position that the next event will have.
+    #[must_use]
+    pub fn next(&self) -> Position {
+        Position { generation: self.generation, seq: self.tail + 1 }
+    }
+
+    /// The position of the newest event; before the first one, the one before it.
+    #[must_use]
+    pub fn tail(&self) -> Position {
+        Position { generation: self.generation, seq: self.tail }
+    }
+
+    /// How many events a returning client may have.
+    #[must_use]
+    pub fn retained(&self) -> u64 {
+        self.tail + 1 - self.low
+    }
+
+    /// What the window costs, in bytes: events, what each needs beside, control frames, the upstream's ids.
+    #[must_use]
+    pub fn cost(&self) -> usize {
+        self.cost + self.passing.bytes() + self.names.capacity() * size_of::<(u64, u64)>()
+    }
+
+    /// Appends an event, as it is sent, and lets go what the bounds no longer cover.
+    pub fn push(&mut self, event: Bytes, now: Instant) {
+        self.tail += 1;
+        self.bytes += event.len();
+        if self.last().is_full() {
+            let next = Block::new(self.tail, self.last().offset(self.tail), now);
+            self.cost += next.cost();
+            self.blocks.push_back(next);
+        }
+        if let Some(last) = self.blocks.back_mut() {
+            self.cost -= last.cost();
+            last.push(event, now);
+            self.cost += last.cost();
+        }
+        self.prune(now);
+    }
+
+    /// Appends a frame that is delivered live and never again, for the cursors that are here. `hold` keeps it
+    /// until the place has taken it, however many there are; without it small bounds apply.
+    pub fn pass(&mut self, frame: Bytes, hold: Option<&Place>) {
+        let unread = hold.map_or(u64::MAX, |place| place.ordinal);
+        self.passing.push(self.tail, frame, unread);
+    }
+
+    /// Notes that the upstream's own `id` stands for the tail. One that it repeats keeps its first meaning, so
+    /// that a resume may repeat events and skips none.
+    pub fn name(&mut self, id: &[u8]) {
+        let (low, tail) = (self.low, self.tail);
+        let seq = self.names.entry(self.hasher.hash_one(id)).or_insert(tail);
+        if *seq + 1 < low {
+            *seq = tail;
+        }
+        if self.names.len() as u64 > 64 + 2 * self.retained() {
+            self.names.retain(|_, seq| *seq + 1 >= low);
+        }
+    }
+
+    /// Notes the last reconnection time that the upstream asked for, as digits.
+    pub fn set_retry(&mut self, digits: &[u8]) {
+        if self.retry.as_deref() != Some(digits) {
+            self.retry = Some(Bytes::copy_from_slice(digits));
+        }
+    }
+
+    /// The last reconnection time that the upstream asked for.
+    #[must_use]
+    pub fn retry(&self) -> Option<&Bytes> {
+        self.retry.as_ref()
+    }
+
+    /// Nothing more will come. The first end counts.
+    pub fn end(&mut self, end: End) {
+        self.end.get_or_insert(end);
+    }
+
+    /// How it ended, once it has.
+    #[must_use]
+    pub fn ended(&self) -> Option<End> {
+        self.end
+    }
+
+    /// Judges what a client asks for.
+    pub fn judge(&mut self, asked: &Asked, now: Instant) -> Verdict {
+        self.prune(now);
+        match asked {
+            Asked::Nothing => Verdict::Fresh,
+            Asked::Ours(position) if position.generation != self.generation => Verdict::Gap(Gap::Generation),
+            Asked::Ours(position) => self.after(position.seq),
+            Asked::Foreign(id) => match self.names.get(&self.hasher.hash_one(&id[..])) {
+                // What age has taken from us the upstream may still have.
+                Some(&seq) if seq + 1 >= self.low => self.after(seq),
+                _ => Verdict::Foreign,
+            },
+        }
+    }
+
+    fn after(&self, seq: u64) -> Verdict {
+        if seq > self.tail {
+            Verdict::Gap(Gap::Ahead)
+        } else if seq + 1 < self.low {
+            Verdict::Gap(Gap::Expired)
+        } else {
+            Verdict::Resumed { after: seq, missed: self.tail - seq }
+        }
+    }
+
+    /// A place from where a client of this verdict reads: behind what it has, or at the tail.
+    pub fn enter(&mut self, verdict: Verdict) -> Place {
+        let next = match verdict {
+            Verdict::Resumed { after, .. } => after + 1,
+            _ => self.tail + 1,
+        };
+        let mut place = Place { next, ordinal: self.passing.next(), block: None };
+        self.hold(&mut place);
+        place
+    }
+
+    /// A place before everything that is still here: of a client that waited while the stream was opened.
+    pub fn enter_at_start(&mut self) -> Place {
+        let mut place = Place { next: self.blocks[0].first().max(self.low), ordinal: 0, block: None };
+        self.hold(&mut place);
+        place
+    }
+
+    /// Takes up to about `room` bytes of what the place is owed: whole frames, one at the least if there is one.
+    ///
+    /// `None` where it is owed what is gone: it is too far behind.
+    pub fn take(&mut self, place: &mut Place, room: usize) -> Option<Parts> {
+        let (mut parts, room) = (Parts::default(), room.max(1));
+        if place.next < self.blocks[0].first() {
+            return None;
+        }
+        while parts.bytes < room && parts.pieces.len() < PIECES {
+            let until = match self.passing.peek(place.ordinal) {
+                Some((ordinal, after)) if after < place.next => {
+                    parts.push(self.passing.get(ordinal));
+                    place.ordinal = ordinal + 1;
+                    continue;
+                }
+                Some((_, after)) => after,
+                None => self.tail,
+            };
+            if place.next > until {
+                break;
+            }
+            let block = &self.blocks[self.find(place.next)];
+            let end = block.reach(place.next, room - parts.bytes).min(until + 1);
+            if parts.bytes > 0 && block.size(place.next) > room - parts.bytes {
+                break;
+            }
+            parts.push(block.slice(place.next..end));
+            parts.events += end - place.next;
+            place.next = end;
+        }
+        if place.block.is_some() {
+            self.hold(place);
+        }
+        Some(parts)
+    }
+
+    /// Whether there is something that the place has not taken.
+    #[must_use]
+    pub fn has_more(&self, place: &Place) -> bool {
+        place.next <= self.tail || self.passing.peek(place.ordinal).is_some()
+    }
+
+    /// How many bytes the place has not taken.
+    #[must_use]
+    pub fn unread(&self, place: &Place) -> usize {
+        let events = if place.next > self.tail {
+            0
+        } else {
+            let at = self.find(place.next);
+            self.last().offset(self.tail + 1) - self.blocks[at].offset(place.next)
+        };
+        events as usize + self.passing.unread(place.ordinal)
+    }
+
+    /// The place no longer keeps anything from being let go; what it is owed may be gone when it comes.
+    pub fn release(&mut self, place: &mut Place) {
+        if let Some(at) = place.block.take().and_then(|number| number.checked_sub(self.gone)) {
+            self.blocks[at as usize].readers -= 1;
+        }
+    }
+
+    /// The place keeps what it has yet to take, from the block of its next event on.
+    fn hold(&mut self, place: &mut Place) {
+        let at = if place.next > self.tail { self.blocks.len() - 1 } else { self.find(place.next) };
+        let number = self.gone + at as u64;
+        if place.block != Some(number) {
+            self.release(place);
+            self.blocks[at].readers += 1;
+            place.block = Some(number);
+            self.let_go();
+        }
+    }
+
+    /// Ends a place. With `last`, nobody is left for whom control frames would have to be kept.
+    pub fn leave(&mut self, mut place: Place, last: bool) {
+        self.release(&mut place);
+        self.let_go();
+        if last {
+            self.passing.clear();
+        }
+    }
+
+    /// Raises the low edge to what the bounds cover.
+    pub fn prune(&mut self, now: Instant) {
+        let events = self.bounds.events.get() as u64;
+        while self.low < self.tail && (self.retained() > events || self.bytes > self.bounds.bytes.get()) {
+            self.raise_low();
+        }
+        while self.low <= self.tail && now.saturating_duration_since(self.came(self.low)) >= self.bounds.age {
+            self.raise_low();
+        }
+        self.let_go();
+    }
+
+    /// When age will take the oldest event that is left.
+    #[must_use]
+    pub fn expires(&self) -> Option<Instant> {
+        (self.low <= self.tail).then(|| self.came(self.low) + self.bounds.age)
+    }
+
+    /// Age has emptied the window, but the last block is still in memory.
+    pub(super) fn is_spent(&self) -> bool {
+        self.low > self.tail && self.last().end() > self.last().first()
+    }
+
+    /// Lets go the last block too. Nobody may hold a place: all must have been released, and none be behind.
+    pub(super) fn renew(&mut self, now: Instant) {
+        let next = Block::new(self.tail + 1, self.last().offset(self.tail + 1), now);
+        self.gone += self.blocks.len() as u64;
+        self.cost = next.cost();
+        self.blocks = VecDeque::from([next]);
+    }
+
+    pub(super) fn rehold(&mut self, place: &mut Place) {
+        self.hold(place);
+    }
+
+    pub(super) fn is_behind(&self, place: &Place) -> bool {
+        place.next <= self.tail
+    }
+
+    /// Makes room for others: lets go the oldest blocks, whoever holds them, until `excess` bytes are free.
+    /// The newest event stays. Says how many bytes it gave.
+    pub fn give_way(&mut self, excess: usize) -> usize {
+        let before = self.cost;
+        while self.blocks.len() > 1 && before - self.cost < excess {
+            let next = self.blocks[1].first();
+            while self.low < next {
+                self.raise_low();
+            }
+            self.drop_first();
+        }
+        before - self.cost
+    }
+
+    fn raise_low(&mut self) {
+        let block = &self.blocks[self.find(self.low)];
+        self.bytes -= block.size(self.low);
+        self.low += 1;
+    }
+
+    /// Drops the blocks that no bound and no place wants.
+    fn let_go(&mut self) {
+        while self.blocks.len() > 1 && self.blocks[0].end() <= self.low && self.blocks[0].readers == 0 {
+            self.drop_first();
+        }
+    }
+
+    fn drop_first(&mut self) {
+        if let Some(block) = self.blocks.pop_front() {
+            self.cost -= block.cost();
+            self.gone += 1;
+        }
+    }
+
+    fn came(&self, seq: u64) -> Instant {
+        self.blocks[self.find(seq)].came(seq)
+    }
+
+    fn last(&self) -> &Block {
+        &self.blocks[self.blocks.len() - 1]
+    }
+
+    /// The index of the block that holds the event.
+    fn find(&self, seq: u64) -> usize {
+        if self.last().first() <= seq {
+            return self.blocks.len() - 1;
+        }
+        self.blocks.partition_point(|block| block.first() <= seq).saturating_sub(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{num::NonZeroUsize, time::Duration};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const GENERATION: Generation = Generation::Shared(1);
+
+    fn bounds(events: usize, bytes: usize, age: u64) -> Bounds {
+        let some = |n| NonZeroUsize::new(n).unwrap();
+        Bounds { events: some(events), bytes: some(bytes), age: Duration::from_secs(age) }
+    }
+
+    fn ours(seq: u64) -> Asked {
+        Asked::Ours(Position { generation: GENERATION, seq })
+    }
+
+    fn at(start: Instant, seconds: u64) -> Instant {
+        start + Duration::from_secs(seconds)
+    }
+
+    /// Pushes an event of this size at each of these seconds, then judges an id at `now`.
+    #[track_caller]
+    fn check(bounds: Bounds, events: &[(u64, usize)], now: u64, seq: u64, expected: Verdict) {
+        let start = Instant::now();
+        let mut window = Window::new(GENERATION, bounds, start);
+        for &(second, size) in events {
+            window.push(Bytes::from(vec![b'.'; size]), at(start, second));
+        }
+        assert_eq!(window.judge(&ours(seq), at(start, now)), expected);
+    }
+
+    const EXPIRED: Verdict = Verdict::Gap(Gap::Expired);
+
+    #[test]
+    fn the_low_edge_less_one_is_the_oldest_that_resumes() {
+        let three = [(0, 1), (0, 1), (0, 1)];
+        check(bounds(2, 99, 9), &three, 0, 3, Verdict::Resumed { after: 3, missed: 0 });
+        check(bounds(2, 99, 9), &three, 0, 1, Verdict::Resumed { after: 1, missed: 2 });
+        check(bounds(2, 99, 9), &three, 0, 0, EXPIRED);
+        check(bounds(2, 99, 9), &three, 0, 4, Verdict::Gap(Gap::Ahead));
+        check(bounds(3, 99, 9), &three, 0, 0, Verdict::Resumed { after: 0, missed: 3 });
+    }
+
+    #[test]
+    fn bytes_bound_too_and_the_newest_event_stays() {
+        check(bounds(9, 10, 9), &[(0, 6), (0, 6)], 0, 1, Verdict::Resumed { after: 1, missed: 1 });
+        check(bounds(9, 10, 9), &[(0, 6), (0, 6)], 0, 0, EXPIRED);
+        check(bounds(9, 10, 9), &[(0, 6), (0, 60)], 0, 1, Verdict::Resumed { after: 1, missed: 1 });
+    }
+
+    #[test]
+    fn age_is_pruned_when_read_and_an_emptied_window_proves_nothing() {
+        check(bounds(9, 99, 5), &[(0, 1), (3, 1)], 4, 0, Verdict::Resumed { after: 0, missed: 2 });
+        check(bounds(9, 99, 5), &[(0, 1), (3, 1)], 5, 0, EXPIRED);
+        check(bounds(9, 99, 5), &[(0, 1), (3, 1)], 5, 1, Verdict::Resumed { after: 1, missed: 1 });
+        check(bounds(9, 99, 5), &[(0, 1), (3, 1)], 60, 1, EXPIRED);
+        check(bounds(9, 99, 5), &[(0, 1), (3, 1)], 60, 2, Verdict::Resumed { after: 2, missed: 0 });
+    }
+
+    #[test]
+    fn another_generation_is_a_gap_and_another_form_is_foreign() {
+        let now = Instant::now();
+        let mut window = Window::new(GENERATION, bounds(9, 99, 9), now);
+        let other = Position { generation: Generation::Shared(2), seq: 0 };
+        assert_eq!(window.judge(&Asked::Ours(other), now), Verdict::Gap(Gap::Generation));
+        assert_eq!(window.judge(&Asked::Foreign(Bytes::from_static(b"7")), now), Verdict::Foreign);
+        assert_eq!(window.judge(&Asked::Nothing, now), Verdict::Fresh);
+    }
+
+    #[test]
+    fn the_upstreams_ids_are_places_too_and_a_repeated_one_means_its_first() {
+        let start = Instant::now();
+        let mut window = Window::new(GENERATION, bounds(3, 99, 9), start);
+        let asked = |id: &'static str| Asked::Foreign(Bytes::from_static(id.as_bytes()));
+        for id in ["a", "b", "b"] {
+            window.push(Bytes::from_static(b"."), start);
+            window.name(id.as_bytes());
+        }
+        assert_eq!(window.judge(&asked("a"), start), Verdict::Resumed { after: 1, missed: 2 });
+        assert_eq!(window.judge(&asked("b"), start), Verdict::Resumed { after: 2, missed: 1 });
+        assert_eq!(window.judge(&asked("c"), start), Verdict::Foreign);
+        (0..9).for_each(|_| window.push(Bytes::from_static(b"."), start));
+        assert_eq!(
+            window.judge(&asked("b"), start),
+            Verdict::Foreign,
+            "gone from here, perhaps not from there"
+        );
+        window.name(b"b");
+        assert_eq!(window.judge(&asked("b"), start), Verdict::Resumed { after: 12, missed: 0 });
+    }
+
+    #[test]
+    fn case_1_a_burst_larger_than_the_window_cuts_nobody_who_was_caught_up() {
+        let now = Instant::now();
+        let mut window = Window::new(GENERATION, bounds(2, 40_000, 9), now);
+        let mut caught_up = window.enter(Verdict::Fresh);
+        (0..200).for_each(|_| window.push(Bytes::from(vec![b'.'; 1000]), now));
+        assert_eq!(window.judge(&ours(0), now), EXPIRED, "a returning client has less");
+        let mut events = 0;
+        while window.has_more(&caught_up) {
+            events += window.take(&mut caught_up, 64 << 10).unwrap().events;
+        }
+        assert_eq!(events, 200);
+        window.push(Bytes::from_static(b"."), now);
+        window.take(&mut caught_up, 1).unwrap();
+        assert!(window.cost() < 40_000, "what it has taken is let go: {}", window.cost());
+        assert_eq!(window.judge(&ours(200), now), Verdict::Resumed { after: 200, missed: 1 });
+    }
+
+    #[test]
+    fn a_place_that_is_released_or_forced_out_is_told() {
+        let now = Instant::now();
+        let mut window = Window::new(GENERATION, bounds(2, 40_000, 9), now);
+        let (mut released, mut forced) = (window.enter(Verdict::Fresh), window.enter(Verdict::Fresh));
+        window.release(&mut released);
+        (0..99).for_each(|_| window.push(Bytes::from(vec![b'.'; 1000]), now));
+        assert_eq!(window.take(&mut forced, 1).unwrap().events, 1);
+        assert!(window.give_way(usize::MAX) > 60_000);
+        assert!(window.take(&mut forced, 1).is_none());
+        assert!(window.take(&mut released, 1).is_none());
+        assert_eq!(
+            window.judge(&ours(98), now),
+            Verdict::Resumed { after: 98, missed: 1 },
+            "the newest stays"
+        );
+    }
+
+    #[test]
+    fn control_frames_stand_at_their_place_for_those_who_were_there() {
+        let now = Instant::now();
+        let mut window = Window::new(GENERATION, bounds(9, 999, 9), now);
+        let mut there = window.enter(Verdict::Fresh);
+        let push =
+            |window: &mut Window, text: &'static str| window.push(Bytes::from_static(text.as_bytes()), now);
+        window.pass(Bytes::from_static(b":a"), None);
+        push(&mut window, "1");
+        push(&mut window, "2");
+        window.pass(Bytes::from_static(b":b"), None);
+        window.pass(Bytes::from_static(b":c"), None);
+        let mut later = window.enter(Verdict::Resumed { after: 0, missed: 2 });
+        push(&mut window, "3");
+        let mut text = |place: &mut Place| {
+            let parts = window.take(place, 999).unwrap();
+            parts.pieces.iter().map(|p| String::from_utf8_lossy(p).into_owned()).collect::<String>()
+        };
+        assert_eq!(text(&mut there), ":a12:b:c3");
+        assert_eq!(text(&mut later), "123");
+    }
+
+    #[test]
+    fn a_retained_event_costs_its_bytes_and_at_most_64_more() {
+        for size in [20, 100, 250, 4000] {
+            let now = Instant::now();
+            let mut window = Window::new(GENERATION, bounds(10_000, 1 << 30, 9), now);
+            for seq in 0..10_000_u64 {
+                window.push(Bytes::from(vec![b'.'; size]), now);
+                if size == 250 {
+                    window.name(&seq.to_be_bytes());
+                }
+            }
+            let over = (window.cost() - 10_000 * size) / 10_000;
+            assert!(over <= 64, "{over} bytes beside each of {size}");
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Op {
+        Push(usize),
+        Pass,
+        Wait(u64),
+        Enter(u64),
+        Take(usize, usize),
+        Leave(usize),
+        Prune,
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        prop_oneof![
+            6 => prop_oneof![1..20usize, 3000..9000usize].prop_map(Op::Push),
+            1 => Just(Op::Pass),
+            1 => (0..4u64).prop_map(Op::Wait),
+            2 => (0..60u64).prop_map(Op::Enter),
+            4 => (0..8usize, prop_oneof![Just(0usize), 1..100usize, Just(70_000)]).prop_map(|(a, b)| Op::Take(a, b)),
+            1 => (0..8usize).prop_map(Op::Leave),
+            1 => Just(Op::Prune),
+        ]
+    }
+
+    /// The naive model: everything that ever came, and the bounds as the operator understands them.
+    struct Model {
+        events: Vec<(Bytes, u64)>,
+        bounds: Bounds,
+        low: usize,
+    }
+
+    impl Model {
+        fn low(&mut self, now: u64) -> usize {
+            let over = |low: usize, events: &[(Bytes, u64)]| {
+                let kept = &events[low..];
+                let bytes: usize = kept.iter().map(|(event, _)| event.len()).sum();
+                (kept.len() > 1 && (kept.len() > self.bounds.events.get() || bytes > self.bounds.bytes.get()))
+                    || kept.first().is_some_and(|(_, came)| now - came >= self.bounds.age.as_secs())
+            };
+            while over(self.low, &self.events) {
+                self.low += 1;
+            }
+            self.low
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_window_is_what_a_list_of_everything_would_be(ops in proptest::collection::vec(op(), 1..120)) {
+            let start = Instant::now();
+            let bounds = bounds(12, 30_000, 6);
+            let mut window = Window::new(GENERATION, bounds, start);
+            let mut model = Model { events: Vec::new(), bounds, low: 0 };
+            let mut clients: Vec<(Place, usize)> = Vec::new();
+            let mut second = 0;
+            for op in ops {
+                let now = at(start, second);
+                match op {
+                    Op::Push(size) => {
+                        let event = Bytes::from(vec![b'a' + (model.events.len() % 26) as u8; size]);
+                        model.events.push((event.clone(), second));
+                        window.push(event, now);
+                        model.low(second);
+                    }
+                    Op::Pass => window.pass(Bytes::from_static(b":"), None),
+                    Op::Wait(seconds) => second += seconds,
+                    Op::Enter(seq) => {
+                        let low = model.low(second);
+                        let have = model.events.len() as u64;
+                        let expected = match seq {
+                            _ if seq > have => Verdict::Gap(Gap::Ahead),
+                            _ if (seq as usize) < low => Verdict::Gap(Gap::Expired),
+                            _ => Verdict::Resumed { after: seq, missed: have - seq },
+                        };
+                        let verdict = window.judge(&ours(seq), now);
+                        prop_assert_eq!(verdict, expected);
+                        let from = if matches!(verdict, Verdict::Resumed { .. }) { seq } else { have };
+                        clients.push((window.enter(verdict), from as usize));
+                    }
+                    Op::Take(client, room) => {
+                        let count = clients.len();
+                        let Some((place, next)) = clients.get_mut(client % count.max(1)) else { continue };
+                        let parts = window.take(place, room).expect("nothing that is owed is gone");
+                        let got: Vec<u8> = parts.pieces.concat().into_iter().filter(|&b| b != b':').collect();
+                        let end = *next + parts.events as usize;
+                        let owed: Vec<u8> = model.events[*next..end].iter().flat_map(|(e, _)| e.to_vec()).collect();
+                        prop_assert!(got == owed, "events {}..{end}", *next);
+                        prop_assert!(parts.bytes() > 0 || end == model.events.len());
+                        let unread: usize = model.events[end..].iter().map(|(e, _)| e.len()).sum();
+                        prop_assert!(window.unread(place) >= unread && window.unread(place) <= unread + 64);
+                        *next = end;
+                    }
+                    Op::Leave(client) if !clients.is_empty() => {
+                        let (place, _) = clients.remove(client % clients.len());
+                        window.leave(place, clients.is_empty());
+                    }
+                    Op::Leave(_) => {}
+                    Op::Prune => window.prune(now),
+                }
+                let real: usize = window.blocks.iter().map(Block::cost).sum();
+                prop_assert_eq!(window.cost, real);
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Control frames and ephemeral events: at their place in the log, for the cursors that were there.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+/// How many are kept for a cursor that is behind, and how many bytes of them.
+const COUNT: usize = 64;
+const BYTES: usize = 64 << 10;
+
+/// Frames that are delivered live and never again.
+#[derive(Debug, Default)]
+pub(super) struct Passing {
+    frames: VecDeque<Frame>,
+    /// The ordinal of the first one in `frames`.
+    first: u64,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Frame {
+    /// The tail when it came: it stands behind the event of this seq.
+    after: u64,
+    bytes: Bytes,
+}
+
+impl Passing {
+    /// Adds a frame behind the event `after`. Those that no cursor needs any more (before `unread`) make room;
+    /// with `unread` at 0 the bounds hold, whoever has yet to read.
+    pub(super) fn push(&mut self, after: u64, bytes: Bytes, unread: u64) {
+        self.bytes += bytes.len();
+        self.frames.push_back(Frame { after, bytes });
+        while (self.frames.len() > COUNT || self.bytes > BYTES)
+            && self.frames.len() > 1
+            && self.first < unread
+        {
+            self.drop_first();
+        }
+    }
+
+    /// The ordinal that the next one will have.
+    pub(super) fn next(&self) -> u64 {
+        self.first + self.frames.len() as u64
+    }
+
+    /// The next one at or after `ordinal`: its own ordinal, and the event that it stands behind.
+    pub(super) fn peek(&self, ordinal: u64) -> Option<(u64, u64)> {
+        let ordinal = ordinal.max(self.first);
+        let at = usize::try_from(ordinal - self.first).ok()?;
+        self.frames.get(at).map(|frame| (ordinal, frame.after))
+    }
+
+    pub(super) fn get(&self, ordinal: u64) -> Bytes {
+        let at = ordinal.checked_sub(self.first).and_then(|at| usize::try_from(at).ok());
+        at.and_then(|at| self.frames.get(at)).map_or_else(Bytes::new, |frame| frame.bytes.clone())
+    }
+
+    /// How many bytes stand at or after `ordinal`.
+    pub(super) fn unread(&self, ordinal: u64) -> usize {
+        let skip = usize::try_from(ordinal.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        self.frames.iter().skip(skip).map(|frame| frame.bytes.len()).sum()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Nobody is left to read them.
+    pub(super) fn clear(&mut self) {
+        self.first = self.next();
+        self.frames = VecDeque::new();
+        self.bytes = 0;
+    }
+
+    fn drop_first(&mut self) {
+        if let Some(frame) = self.frames.pop_front() {
+            self.first += 1;
+            self.bytes -= frame.bytes.len();
+        }
+    }
+}
