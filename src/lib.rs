@@ -14,9 +14,10 @@ pub mod net;
 pub mod body;
 pub mod fault;
 pub mod head;
-pub mod proxy;
 pub mod pump;
 pub mod registry;
+
+pub mod proxy;
 pub mod server;
 
 pub mod admin;
