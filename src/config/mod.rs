@@ -21,6 +21,7 @@ mod route;
 mod secret;
 mod sources;
 mod value;
+mod written;
 
 pub use fault::{Fault, Place};
 pub use sources::{Env, Flags};

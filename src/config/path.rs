@@ -22,7 +22,7 @@ pub(super) fn glob(path: &str) -> Result<GlobMatcher, Wrong> {
         return Err(wrong(format!("a path never has {odd:?}"), remedy));
     }
     if let Some(part) = path.split('/').find(|part| unreachable(part)) {
-        let remedy = "leave it out: requests with dot segments or encoded slashes match no route";
+        let remedy = "leave it out: requests with dot segments, encoded dots or slashes match no route";
         return Err(wrong(format!("`{path}` can never match, because of `{part}`"), remedy));
     }
     let glob = GlobBuilder::new(path).literal_separator(true).build().map_err(|error| {
@@ -32,9 +32,10 @@ pub(super) fn glob(path: &str) -> Result<GlobMatcher, Wrong> {
     Ok(glob.compile_matcher())
 }
 
+/// What makes a request's path match no route, since a server might read it as another one.
 fn unreachable(segment: &str) -> bool {
-    let segment = segment.to_ascii_lowercase().replace("%2e", ".");
-    segment == "." || segment == ".." || segment.contains("%2f") || segment.contains("%5c")
+    let segment = segment.to_ascii_lowercase();
+    segment == "." || segment == ".." || ["%2f", "%2e", "%5c", "%00"].iter().any(|odd| segment.contains(odd))
 }
 
 /// The one path that is meant, or none where it is a glob.

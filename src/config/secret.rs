@@ -7,7 +7,8 @@ use toml::Spanned;
 
 use super::{
     fault::{Fault, Wrong, wrong},
-    file::{Headers, Secret, Source},
+    file::Source,
+    written::{Headers, Secret},
 };
 
 /// The headers to ask with, each value from where it is said to be, and marked as sensitive.

@@ -273,7 +273,12 @@ fn a_path_that_can_never_match_is_refused() {
     refused(
         "[[route]]\npath = \"/a/../b\"",
         "r.toml:3:8: `/a/../b` can never match, because of `..`; \
-         leave it out: requests with dot segments or encoded slashes match no route",
+         leave it out: requests with dot segments, encoded dots or slashes match no route",
+    );
+    refused(
+        "[[route]]\npath = \"/a/%2E%2e\"",
+        "r.toml:3:8: `/a/%2E%2e` can never match, because of `%2E%2e`; \
+         leave it out: requests with dot segments, encoded dots or slashes match no route",
     );
     refused(
         "[[route]]\npath = \"/a b\"",
@@ -469,4 +474,27 @@ fn no_fault_shows_a_secret() {
         fault.to_string(),
         "r.toml:6:21: the environment has no `TOKEN`; set it, or write \"file:/path\""
     );
+}
+
+/// The example with every key: those that are commented out have no space after the mark.
+fn example() -> Vec<char> {
+    let line =
+        |line: &'static str| line.strip_prefix('#').filter(|key| !key.starts_with(' ')).unwrap_or(line);
+    let lines: Vec<_> = include_str!("../../deploy/respool.toml").lines().map(line).collect();
+    lines.join("\n").chars().collect()
+}
+
+proptest::proptest! {
+    /// The example with a piece taken out and another put in, which is nearly right, mostly.
+    #[test]
+    fn no_text_makes_it_panic(cut in 0..6000_usize, length in 0..40_usize, piece in "[\\PC\\s]{0,12}") {
+        let example = example();
+        let cut = cut.min(example.len());
+        let mut text: String = example[..cut].iter().collect();
+        text.push_str(&piece);
+        text.extend(&example[(cut + length).min(example.len())..]);
+        if let Err(fault) = resolve(&text, &Flags::default(), &[]) {
+            assert!(fault.to_string().starts_with("r.toml:"), "{fault}");
+        }
+    }
 }
