@@ -25,4 +25,6 @@ pub mod log;
 
 pub mod config;
 
+pub mod app;
+
 pub mod command;

@@ -4,12 +4,13 @@ use std::{error::Error, io, io::Write as _, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 use respool::{
+    app::App,
     command,
     config::{Config, Flags},
+    dice::Dice,
     drain::Drain,
     log,
     metrics::Metrics,
-    proxy::{answer::Answer, forward::Forward, outage::Outage},
 };
 
 /// The configuration or the arguments are wrong; clap says the same.
@@ -96,11 +97,10 @@ fn run(arguments: Run) -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(config: Config) -> Result<(), command::run::RunError> {
-    let (metrics, drain) = (Metrics::new(), Drain::new(config.drain_time));
-    let forward = Forward::new(&config.upstream, config.forward);
-    let service = Answer::new(Outage::new(forward, config.outage_hold));
-    command::run::run(&config, service, metrics, drain).await
+async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
+    let drain = Drain::new(config.drain_time);
+    let app = App::new(&config, config.upstream.dialer(), Dice::new()?, Metrics::new(), drain);
+    Ok(command::run::run(&config, app).await?)
 }
 
 fn env(name: &str) -> Option<String> {

@@ -9,17 +9,11 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response};
-use http_body::Body;
-use hyper::body::Incoming;
-use tower::Service;
-
 use crate::{
     admin::Admin,
-    body::BoxError,
+    app::App,
     config::Config,
     drain::{self, Drain, Signals},
-    metrics::Metrics,
     net::{Address, Listener},
     server::{Limits, Server},
 };
@@ -55,21 +49,13 @@ fn remedy(fault: &io::Error) -> &'static str {
     }
 }
 
-/// Serves clients by `service` and, where it is asked for, the admin's listener, until SIGTERM or SIGINT; then ends
-/// as `drain` does, at once on a second signal.
+/// Serves clients and, where it is asked for, the admin's listener, until SIGTERM or SIGINT; then drains, and ends
+/// at once on a second signal.
 ///
 /// # Errors
 ///
 /// When an address cannot be listened on; nobody was served then.
-pub async fn run<S, B>(config: &Config, service: S, metrics: Metrics, drain: Drain) -> Result<(), RunError>
-where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + Sync + 'static,
-    S::Future: Send + 'static,
-    S::Error: Into<BoxError>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
-{
+pub async fn run(config: &Config, app: App) -> Result<(), RunError> {
     // First: a signal that comes while we start must find somebody who hears it.
     let signals = drain::signals().map_err(RunError::Signals)?;
     let listeners = config.listen.iter().map(listen).collect::<Result<Vec<_>, _>>()?;
@@ -79,15 +65,16 @@ where
     if let Some(address) = &config.admin {
         let listener = listen(address)?;
         let limits = Limits { connections: ADMIN_CONNECTIONS, ..Limits::default() };
-        let server = Server::new(Admin::new(metrics, ready.clone()), limits, admin_drain.clone());
+        let server =
+            Server::new(Admin::new(app.metrics().clone(), ready.clone()), limits, admin_drain.clone());
         tokio::spawn(server.run(listener));
     }
-    let server = Server::new(service, config.server(), drain.clone());
+    app.start();
     for listener in listeners {
-        tokio::spawn(server.clone().run(listener));
+        tokio::spawn(app.server().clone().run(listener));
     }
     tracing::info!(upstream = %config.upstream, "serving");
-    end(signals, &ready, &drain).await;
+    end(signals, &ready, app.drain()).await;
     admin_drain.finish().await;
     Ok(())
 }

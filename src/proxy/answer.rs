@@ -11,18 +11,22 @@ use super::hygiene;
 use crate::{
     body::{BoxError, Relay},
     fault::Fault,
+    metrics::{Metrics, Outcome},
     net::BoxFuture,
 };
 
 /// Refuses what a proxy must not let through, and answers for the service's faults: a response in all cases but an
 /// outage, which stays an error, so that the server cuts the connection without an answer.
 #[derive(Clone, Debug)]
-pub struct Answer<S>(S);
+pub struct Answer<S> {
+    inner: S,
+    metrics: Metrics,
+}
 
 impl<S> Answer<S> {
-    /// Answers for `inner`.
-    pub fn new(inner: S) -> Self {
-        Self(inner)
+    /// Answers for `inner`, and counts what became of each request.
+    pub fn new(inner: S, metrics: Metrics) -> Self {
+        Self { inner, metrics }
     }
 }
 
@@ -44,16 +48,21 @@ where
         let (parts, body) = request.into_parts();
         let passed = hygiene::check(&parts).map(|()| {
             let body = body.map_err(BoxError::from).boxed_unsync();
-            boxed(self.0.clone().oneshot(Request::from_parts(parts, body)))
+            boxed(self.inner.clone().oneshot(Request::from_parts(parts, body)))
         });
+        let requests = self.metrics.requests.clone();
         Box::pin(async move {
-            let fault = match passed {
-                Err(fault) => fault,
+            let (fault, outcome) = match passed {
+                Err(fault) => (fault, Outcome::Refused),
                 Ok(answer) => match answer.await {
-                    Err(fault) => fault,
-                    answered => return answered,
+                    Err(fault) => (fault, Outcome::Failed),
+                    answered => {
+                        requests.count(Outcome::Forwarded);
+                        return answered;
+                    }
                 },
             };
+            requests.count(outcome);
             fault.log();
             match fault {
                 Fault::Outage(_) => Err(fault),

@@ -20,7 +20,7 @@ use tower::{Service, ServiceExt as _};
 use super::{
     hygiene,
     outage::Patient,
-    stream::{Body, Start, StreamBody},
+    stream::{Body, Kind, Start, StreamBody},
 };
 use crate::{
     body::{self, BoxError, Relay},
@@ -29,7 +29,7 @@ use crate::{
     id::Asked,
     metrics::{self, Connect, Metrics, RouteMetrics},
     net::{BoxFuture, Control},
-    registry::{Answer, Entry, Joined, Live, Member, Opened, Registry, Rejoin},
+    registry::{Answer, Entry, Joined, Live, Opened, Registry, Rejoin, Upstream},
     route::{Admit, Key, Keyer, Mode, Route, Routes},
     window::{Gap, Verdict},
 };
@@ -39,8 +39,8 @@ const RESUME: HeaderName = HeaderName::from_static("respool-resume");
 
 /// Puts windows around a service that answers with event streams. Clones share their streams.
 #[derive(Clone, Debug)]
-pub struct Splice<S> {
-    inner: S,
+pub struct Splice {
+    inner: Upstream,
     shared: Arc<Shared>,
 }
 
@@ -49,19 +49,28 @@ struct Shared {
     routes: Routes,
     keyer: Keyer,
     registry: Registry,
-    metrics: HashMap<String, Arc<RouteMetrics>>,
+    metrics: Metrics,
+    /// The routes' own numbers, looked up once.
+    by_route: HashMap<String, Arc<RouteMetrics>>,
     /// How long a client of a stamped stream may take nothing.
     stall: Duration,
 }
 
-impl<S> Splice<S> {
+impl Splice {
     /// Splices what `inner` answers, by these routes.
     #[must_use]
-    pub fn new(inner: S, routes: Routes, registry: Registry, metrics: &Metrics, stall: Duration) -> Self {
-        let metrics =
+    pub fn new(
+        inner: Upstream,
+        routes: Routes,
+        registry: Registry,
+        metrics: &Metrics,
+        stall: Duration,
+    ) -> Self {
+        let by_route =
             routes.iter().map(|route| (route.name.clone(), Arc::new(metrics.route(&route.name)))).collect();
         let keyer = Keyer::new(registry.dice().secret());
-        Self { inner, shared: Arc::new(Shared { routes, keyer, registry, metrics, stall }) }
+        let metrics = metrics.clone();
+        Self { inner, shared: Arc::new(Shared { routes, keyer, registry, metrics, by_route, stall }) }
     }
 
     /// Subscribes to the streams that are pinned.
@@ -76,11 +85,14 @@ impl<S> Splice<S> {
     }
 }
 
-impl<S> Service<Request<Relay>> for Splice<S>
-where
-    S: Service<Request<Relay>, Response = Response<Relay>, Error = Fault> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-{
+impl Shared {
+    fn route_metrics(&self, route: &Route) -> Arc<RouteMetrics> {
+        let known = self.by_route.get(&route.name).cloned();
+        known.unwrap_or_else(|| Arc::new(self.metrics.route(&route.name)))
+    }
+}
+
+impl Service<Request<Relay>> for Splice {
     type Response = Response<Body>;
     type Error = Fault;
     type Future = BoxFuture<Result<Response<Body>, Fault>>;
@@ -103,20 +115,21 @@ where
     }
 }
 
-impl<S> Splice<S>
-where
-    S: Service<Request<Relay>, Response = Response<Relay>, Error = Fault> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-{
+impl Splice {
     fn pass(&self, request: Request<Relay>) -> BoxFuture<Result<Response<Body>, Fault>> {
-        let answer = self.inner.clone().oneshot(request);
+        let answer = ask(&self.inner, request);
         Box::pin(async move { answer.await.map(|response| response.map(Body::from)) })
     }
 }
 
+/// Behind a pointer, since the compiler cannot see that the service's own future is `Send` from within another.
+fn ask(upstream: &Upstream, request: Request<Relay>) -> BoxFuture<Result<Response<Relay>, Fault>> {
+    Box::pin(upstream.clone().oneshot(request))
+}
+
 /// One request that may be for an event stream.
-struct Call<S> {
-    inner: S,
+struct Call {
+    inner: Upstream,
     shared: Arc<Shared>,
     route: Arc<Route>,
     metrics: Arc<RouteMetrics>,
@@ -128,12 +141,8 @@ struct Call<S> {
     is_event_source: bool,
 }
 
-impl<S> Call<S>
-where
-    S: Service<Request<Relay>, Response = Response<Relay>, Error = Fault> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-{
-    fn new(inner: S, shared: Arc<Shared>, route: Arc<Route>, request: Request<Relay>) -> Self {
+impl Call {
+    fn new(inner: Upstream, shared: Arc<Shared>, route: Arc<Route>, request: Request<Relay>) -> Self {
         let (mut parts, body) = request.into_parts();
         let asked = head::asked(&parts.headers);
         let (gets_ids, is_event_source) = (head::gets_ids(&route, &parts), head::is_event_source(&parts));
@@ -146,7 +155,7 @@ where
             // Ids that we made mean nothing to the upstream.
             parts.headers.remove(LAST_EVENT_ID);
         }
-        let metrics = shared.metrics.get(&route.name).cloned().unwrap_or_default();
+        let metrics = shared.route_metrics(&route);
         let parts = Arc::new(parts);
         Self { inner, shared, route, metrics, parts, body, asked, key, gets_ids, is_event_source }
     }
@@ -178,7 +187,7 @@ where
         tokio::spawn(self.body.collect());
         let stamped =
             Stamped { parts: &self.parts, route: &self.route, is_event_source: self.is_event_source };
-        stamped.respond(&self.shared, self.metrics.clone(), head.to_parts(), joined, None)
+        stamped.respond(&self.shared, self.metrics.clone(), head.to_parts(), joined, Kind::Session)
     }
 
     async fn new_session(mut self, verdict: Verdict) -> Result<Response<Body>, Fault> {
@@ -202,7 +211,7 @@ where
                 let joined = Joined { verdict, ..joined };
                 let stamped =
                     Stamped { parts: &self.parts, route: &self.route, is_event_source: self.is_event_source };
-                Ok(stamped.respond(&self.shared, self.metrics.clone(), head, joined, None))
+                Ok(stamped.respond(&self.shared, self.metrics.clone(), head, joined, Kind::Session))
             }
             Err(body) => Ok(self.unnumbered(head, body)),
         }
@@ -252,14 +261,12 @@ where
         let member = self.shared.registry.admitted(self.key, &self.parts);
         let stamped =
             Stamped { parts: &self.parts, route: &self.route, is_event_source: self.is_event_source };
-        stamped.respond(&self.shared, self.metrics.clone(), head, joined, Some(member))
+        stamped.respond(&self.shared, self.metrics.clone(), head, joined, Kind::Shared(member))
     }
 
-    /// Sends this client's own request to the upstream. Behind a pointer, since the compiler cannot see that the
-    /// service's own future is `Send` from within another.
+    /// Sends this client's own request to the upstream.
     fn ask(&self, body: Relay) -> BoxFuture<Result<Response<Relay>, Fault>> {
-        let request = Request::from_parts((*self.parts).clone(), body);
-        Box::pin(self.inner.clone().oneshot(request))
+        ask(&self.inner, Request::from_parts((*self.parts).clone(), body))
     }
 }
 
@@ -277,7 +284,7 @@ impl Stamped<'_> {
         metrics: Arc<RouteMetrics>,
         mut head: response::Parts,
         joined: Joined,
-        member: Option<Member>,
+        kind: Kind,
     ) -> Response<Body> {
         let Joined { verdict, cursor } = joined;
         metrics.answers.count(label(verdict));
@@ -300,7 +307,7 @@ impl Stamped<'_> {
             missed,
             resumed,
             heartbeat: self.route.heartbeat,
-            member,
+            kind,
         };
         let body = StreamBody::new(start, &shared.registry, metrics);
         Response::from_parts(head, Body::Stream(Box::new(body)))

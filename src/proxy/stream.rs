@@ -95,7 +95,7 @@ pub struct StreamBody {
     /// Clients of a shared stream are cut one after the other.
     spread: Duration,
     _client: Held,
-    _member: Option<Member>,
+    _kind: Kind,
 }
 
 /// The client will be cut.
@@ -118,8 +118,17 @@ pub struct Start {
     pub resumed: bool,
     /// When nothing was sent for so long, a heartbeat is.
     pub heartbeat: Option<Duration>,
-    /// A client of a shared stream.
-    pub member: Option<Member>,
+    /// The kind of its stream.
+    pub kind: Kind,
+}
+
+/// The kind of a client's stream.
+#[derive(Debug)]
+pub enum Kind {
+    /// Its own.
+    Session,
+    /// Shared, and remembered there as long as the body lives.
+    Shared(Option<Member>),
 }
 
 /// The client was cut, so that it comes back.
@@ -148,11 +157,11 @@ impl StreamBody {
             last: now(),
             timer: Box::pin(tokio::time::sleep(start.heartbeat.unwrap_or(far))),
             cutting: None,
-            spread: if start.member.is_some() { MOMENT } else { Duration::ZERO },
+            spread: if matches!(start.kind, Kind::Shared(_)) { MOMENT } else { Duration::ZERO },
             _client: metrics.clients.hold(),
             metrics,
             cursor: start.cursor,
-            _member: start.member,
+            _kind: start.kind,
         }
     }
 

@@ -114,6 +114,13 @@ impl Registry {
         entry
     }
 
+    /// A client was admitted to a shared stream; it is one of its members as long as what is returned is kept.
+    #[must_use]
+    pub fn admitted(&self, key: Key, request: &Arc<Parts>) -> Option<Member> {
+        let stream = lock(&self.0.shared).get(&key).cloned()?;
+        Some(stream.admitted(request.clone()))
+    }
+
     /// Subscribes to a pinned stream, for as long as the process lives.
     pub fn pin(&self, key: Key, route: &Arc<Route>) {
         let Some(stream) = self.new_stream(key, route) else { return };
@@ -180,8 +187,7 @@ impl SharedStream {
     }
 
     /// A client was admitted. Its request may open the stream again, as long as what is returned is kept.
-    #[must_use]
-    pub fn admitted(&self, request: Arc<Parts>) -> Member {
+    fn admitted(&self, request: Arc<Parts>) -> Member {
         let member = Arc::new(());
         let members = &mut lock(&self.state).members;
         members.retain(|(member, _)| member.strong_count() > 0);

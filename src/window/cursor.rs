@@ -12,7 +12,7 @@ use super::{
     End, Parts, Place, Verdict, Window,
     sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering, PoisonError},
 };
-use crate::id::Asked;
+use crate::id::{Asked, Position};
 
 /// The memory that all windows share. Clones count together.
 #[derive(Clone, Debug)]
@@ -380,6 +380,13 @@ impl Cursor {
         self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
     }
 
+    /// The position of the last event that the client has, or need not have: at first, its fence.
+    #[must_use]
+    pub fn fence(&self) -> Position {
+        let state = self.live.lock();
+        state.seats.get(self.seat).map_or(state.window.tail(), |seat| state.window.fence(&seat.place))
+    }
+
     /// The client is given an id otherwise than with an event (a prime): it may come back.
     pub fn note_numbered(&self) {
         self.live.lock().numbered = true;
@@ -422,10 +429,7 @@ mod tests {
     use shuttle::{future::block_on, thread};
 
     use super::*;
-    use crate::{
-        id::{Generation, Position},
-        window::Bounds,
-    };
+    use crate::{id::Generation, window::Bounds};
 
     fn live(events: usize, high_water: Option<usize>) -> (LiveWindow, Instant) {
         let now = Instant::now();

@@ -313,6 +313,12 @@ impl Window {
         Some(parts)
     }
 
+    /// The position before what the place is owed next.
+    #[must_use]
+    pub fn fence(&self, place: &Place) -> Position {
+        Position { generation: self.generation, seq: place.next - 1 }
+    }
+
     /// Whether there is something that the place has not taken.
     #[must_use]
     pub fn has_more(&self, place: &Place) -> bool {

@@ -1,0 +1,88 @@
+//! The composition root: from a configuration to what serves clients. The only file that knows everyone.
+
+use std::sync::Arc;
+
+use tower::util::BoxCloneSyncService;
+
+use crate::{
+    config::Config,
+    dice::Dice,
+    drain::Drain,
+    metrics::Metrics,
+    net::Dial,
+    proxy::{answer::Answer, forward::Forward, outage::Outage, splice::Splice},
+    registry::{Limits, Registry},
+    route::Routes,
+    server::Server,
+};
+
+/// Everything that serves clients, put together.
+#[derive(Clone, Debug)]
+pub struct App {
+    server: Server<Answer<Splice>>,
+    splice: Splice,
+    registry: Registry,
+    metrics: Metrics,
+    drain: Drain,
+}
+
+impl App {
+    /// Puts the parts together. Upstream connections are made by `dial`; nothing is connected yet.
+    #[must_use]
+    pub fn new(config: &Config, dial: Arc<dyn Dial>, dice: Dice, metrics: Metrics, drain: Drain) -> Self {
+        let forward = Forward::with_dial(dial, config.upstream.authority(), config.forward);
+        let limits = Limits {
+            memory: config.limits.memory.get(),
+            streams: config.limits.streams.get(),
+            lingering: config.limits.lingering.get(),
+            event: config.limits.event.get(),
+            hold: config.outage_hold,
+        };
+        let registry =
+            Registry::new(limits, dice, metrics.clone(), BoxCloneSyncService::new(forward.clone()));
+        // A shared stream asks `forward` itself: it has a patience of its own, one for all who wait. A request of
+        // a client's is held while the upstream is away.
+        let held = BoxCloneSyncService::new(Outage::new(forward, config.outage_hold));
+        let routes = Routes::new(config.routes.clone());
+        let splice = Splice::new(held, routes, registry.clone(), &metrics, config.server().stall);
+        // Outermost first: the server's limits, then what no request may do, then the splice.
+        let server =
+            Server::new(Answer::new(splice.clone(), metrics.clone()), config.server(), drain.clone());
+        Self { server, splice, registry, metrics, drain }
+    }
+
+    /// Begins what does not wait for a client: pinned streams, and the wait for the drain. Needs a runtime.
+    pub fn start(&self) {
+        self.splice.pin();
+        let (registry, drain) = (self.registry.clone(), self.drain.clone());
+        tokio::spawn(async move {
+            drain.begun().await;
+            // The last fifth is for those who are slow to take what they have coming.
+            registry.drain(drain.time().mul_f64(0.8));
+        });
+    }
+
+    /// What serves connections.
+    #[must_use]
+    pub fn server(&self) -> &Server<Answer<Splice>> {
+        &self.server
+    }
+
+    /// All streams.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// The graceful end.
+    #[must_use]
+    pub fn drain(&self) -> &Drain {
+        &self.drain
+    }
+}
