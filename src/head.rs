@@ -21,11 +21,12 @@ pub struct Head {
 }
 
 impl Head {
-    /// What of this head a client may get that comes later: no cookie that was meant for the first one.
+    /// What of this head a client may get that comes later: no cookie that was meant for the first one, no date of long ago.
     #[must_use]
     pub fn of(parts: &response::Parts) -> Self {
         let mut headers = parts.headers.clone();
         headers.remove(header::SET_COOKIE);
+        headers.remove(header::DATE);
         Self { version: parts.version, headers }
     }
 

@@ -95,7 +95,7 @@ impl Sum {
         let mut headers: Vec<_> = request
             .headers
             .iter()
-            .filter(|(name, _)| !is_harmless(name) && !(own_origin && *name == header::ORIGIN))
+            .filter(|(name, _)| !is_harmless(name) && (*name != header::ORIGIN || !own_origin))
             .collect();
         headers.sort_by_key(|(name, _)| name.as_str());
         for (name, value) in headers {
