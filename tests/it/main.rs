@@ -1,5 +1,5 @@
 //! Everything that is seen from outside.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
 
 /// What the admin's listener answers, and to whom.
 mod admin;
@@ -9,3 +9,7 @@ mod command;
 mod config;
 /// The files in `deploy/` hold: the example loads and is complete, the unit starts what exists.
 mod deploy;
+/// Cut the client at every byte: what it holds plus what it gets equals what the upstream sent.
+mod resume;
+/// What tests are made of.
+mod support;
