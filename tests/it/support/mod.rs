@@ -1,0 +1,31 @@
+//! What the tests on real sockets are made of: a raw connection, an upstream that does as it is told, and a proxy.
+
+mod origin;
+mod proxy;
+mod wire;
+
+pub(crate) use origin::Origin;
+pub(crate) use proxy::{Binary, Proxy};
+pub(crate) use wire::{Answer, End, Wire};
+
+use std::time::Duration;
+
+/// Runs a test, which must be through long before this is over, however slow the machine is.
+pub(crate) async fn within<T>(test: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), test).await.expect("the test hangs")
+}
+
+/// Waits until something is so.
+pub(crate) async fn until(mut so: impl FnMut() -> bool) {
+    within(async {
+        while !so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+/// A moment in which something that must not happen would have happened.
+pub(crate) async fn moment() {
+    tokio::time::sleep(Duration::from_millis(150)).await;
+}
