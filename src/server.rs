@@ -70,6 +70,8 @@ fn http(limits: Limits) -> http1::Builder {
     http.timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_headers(HEADERS)
+        // The size of a buffer alone bounds nothing exactly: it grows in steps.
+        .max_header_size(HEAD)
         .max_buf_size(HEAD)
         .preserve_header_case(true)
         // A Date is the upstream's to give.
