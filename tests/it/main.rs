@@ -16,9 +16,19 @@ mod deploy;
 mod edges;
 /// Everything that is no event stream: bytes and headers unchanged, upgrades, trailers, 1xx.
 mod forward;
+/// Fall off by count, by bytes, by age, by generation; an empty window; a cursor ahead; ids that are not ours.
+mod gap;
 /// Requests that a proxy must refuse, raw, on real sockets.
 mod hygiene;
+/// Which requests share a stream, and which never may.
+mod identity;
+/// Memory, lingering connections, streams: bounded by configuration, whatever clients and upstreams do.
+mod limits;
+/// Sessions: one upstream connection for one client, which it finds again.
+mod private;
 /// Cut the client at every byte: what it holds plus what it gets equals what the upstream sent.
 mod resume;
 
+/// Shared streams: one upstream connection for all, each client admitted, a new generation when it is lost.
+mod shared;
 mod support;
