@@ -2,20 +2,19 @@
 //! and gives up after any status but 200.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
 
 use http::{Request, Response, request::Parts};
 use http_body::Body as _;
-use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::time::{Instant, sleep};
 use tower::{Service, ServiceExt as _};
 
 use super::hygiene;
 use crate::{
     body::{self, Relay},
+    dice::Dice,
     fault::Fault,
     net::BoxFuture,
 };
@@ -38,20 +37,13 @@ pub struct Patient;
 pub struct Outage<S> {
     inner: S,
     hold: Duration,
-    dice: Arc<Mutex<StdRng>>,
+    dice: Dice,
 }
 
 impl<S> Outage<S> {
-    /// Holds requests for up to `hold`.
-    pub fn new(inner: S, hold: Duration) -> Self {
-        // Jitter is no secret: the clock is seed enough.
-        let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Self::seeded(inner, hold, seed.as_nanos() as u64)
-    }
-
-    /// The same, with pauses that a test can repeat.
-    pub fn seeded(inner: S, hold: Duration, seed: u64) -> Self {
-        Self { inner, hold, dice: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))) }
+    /// Holds requests for up to `hold`, with pauses that `dice` draws.
+    pub fn new(inner: S, hold: Duration, dice: Dice) -> Self {
+        Self { inner, hold, dice }
     }
 }
 
@@ -100,7 +92,7 @@ where
             }
             tracing::debug!(reason = %fault, "an event stream is held");
             // Full jitter: clients that lost the same upstream must not return to it in step.
-            sleep(self.roll(longest).min(left)).await;
+            sleep(self.dice.up_to(longest).min(left)).await;
             longest = (longest * 2).min(LONGEST);
         }
     }
@@ -109,23 +101,22 @@ where
     fn attempt(&self, request: Request<Relay>) -> BoxFuture<Result<Response<B>, Fault>> {
         Box::pin(self.inner.clone().oneshot(request))
     }
-
-    fn roll(&self, longest: Duration) -> Duration {
-        let share = self.dice.lock().unwrap_or_else(PoisonError::into_inner).random::<f64>();
-        longest.mul_f64(share)
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    };
 
     use super::*;
 
     /// An upstream that is away for the first `away` attempts, and the attempts it saw.
     fn upstream(away: u32) -> (impl Fn(&'static str) -> Request<Relay>, Outage<Away>, Arc<AtomicU32>) {
         let asked = Arc::new(AtomicU32::new(0));
-        let service = Outage::seeded(Away { away, asked: asked.clone() }, Duration::from_secs(5), 7);
+        let service =
+            Outage::new(Away { away, asked: asked.clone() }, Duration::from_secs(5), Dice::seeded(7));
         let request =
             |accept| Request::get("/").header(http::header::ACCEPT, accept).body(body::empty()).unwrap();
         (request, service, asked)

@@ -22,6 +22,8 @@ mod gap;
 mod hygiene;
 /// Which requests share a stream, and which never may.
 mod identity;
+/// The import table in `src/lib.rs` is what the sources do.
+mod layers;
 /// Memory, lingering connections, streams: bounded by configuration, whatever clients and upstreams do.
 mod limits;
 /// Sessions: one upstream connection for one client, which it finds again.

@@ -8,6 +8,7 @@ use std::{
 };
 
 use respool::{
+    dice::Dice,
     drain::Drain,
     metrics::Metrics,
     net::{Address, Listener, Upstream},
@@ -43,7 +44,8 @@ impl Proxy {
     pub(crate) fn on(listener: Listener, upstream: &str, settings: Settings, limits: Limits) -> Drain {
         let upstream: Upstream = upstream.parse().unwrap();
         let drain = Drain::new(Duration::from_secs(20));
-        let held = Outage::new(Forward::new(&upstream, settings), Duration::from_millis(700));
+        let held =
+            Outage::new(Forward::new(&upstream, settings), Duration::from_millis(700), Dice::seeded(7));
         let service = Answer::new(held, Metrics::new());
         tokio::spawn(Server::new(service, limits, drain.clone()).run(listener));
         drain
