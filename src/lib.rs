@@ -44,7 +44,7 @@
 //! head: id route
 //! pump: body id metrics sse window
 //! registry: body dice fault head id metrics net pump route window
-//! proxy: body dice fault head id metrics net pump registry route window
+//! proxy: body dice drain fault head id metrics net pump registry route window
 //! server: body drain net
 //! admin: body metrics
 //! log:
