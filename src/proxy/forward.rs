@@ -38,6 +38,8 @@ use crate::{
 const IDLE: Duration = Duration::from_secs(4);
 /// How many upstream connections wait.
 const MAX_IDLE: usize = 128;
+/// The bytes that an answer's head may have, and that are read ahead of a client.
+const READ_AHEAD: usize = 64 * 1024;
 
 /// The `Host` that the upstream gets.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -101,6 +103,7 @@ impl Forward {
                 .pool_idle_timeout(IDLE)
                 .pool_max_idle_per_host(idle)
                 .http1_preserve_header_case(true)
+                .http1_max_buf_size(READ_AHEAD)
                 // Covers only requests of which nothing was sent; the others are ours to judge.
                 .retry_canceled_requests(true)
                 .set_host(false)
@@ -169,17 +172,23 @@ impl Inner {
     }
 
     fn address(&self, parts: &mut Parts) -> Result<(), Fault> {
+        let target = std::mem::take(&mut parts.uri).into_parts();
+        let host = match self.settings.host {
+            HostPolicy::Keep if parts.headers.contains_key(header::HOST) => None,
+            // An absolute target names the host that an HTTP/1.0 client has no other place for.
+            HostPolicy::Keep => target.authority.as_ref().or(Some(&self.authority)),
+            HostPolicy::Upstream => Some(&self.authority),
+        };
+        if let Some(host) = host {
+            let host =
+                HeaderValue::from_str(host.as_str()).map_err(|_| Fault::Request("the Host is malformed"))?;
+            parts.headers.insert(header::HOST, host);
+        }
         let mut to = http::uri::Parts::default();
         to.scheme = Some(Scheme::HTTP);
         to.authority = Some(self.authority.clone());
-        let root = || PathAndQuery::from_static("/");
-        to.path_and_query =
-            Some(std::mem::take(&mut parts.uri).into_parts().path_and_query.unwrap_or_else(root));
+        to.path_and_query = target.path_and_query.or(Some(PathAndQuery::from_static("/")));
         parts.uri = Uri::from_parts(to).map_err(|_| Fault::Request("the target is no path"))?;
-        if self.settings.host == HostPolicy::Upstream || !parts.headers.contains_key(header::HOST) {
-            let host = HeaderValue::from_str(self.authority.as_str());
-            parts.headers.insert(header::HOST, host.map_err(|_| Fault::Request("the upstream has no name"))?);
-        }
         Ok(())
     }
 

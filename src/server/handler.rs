@@ -5,7 +5,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response, Version};
+use http::{Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tower::{Service, ServiceExt as _};
@@ -52,6 +52,9 @@ where
             let response = answered.await.map_err(Into::into)?;
             if unframed {
                 control.reset_on_close();
+            }
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                control.note_upgrade();
             }
             Ok(response.map(|body| Whole { body, control, unframed, fault: None }))
         })
