@@ -405,6 +405,27 @@ async fn an_old_client_that_asks_for_it_keeps_its_connection() {
     .await;
 }
 
+#[tokio::test]
+async fn an_old_client_that_got_everything_sees_a_proper_end() {
+    within(async {
+        for (method, answer) in [
+            ("GET", OK),
+            ("HEAD", OK),
+            ("GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n"),
+            ("GET", "HTTP/1.1 204 No Content\r\n\r\n"),
+            ("HEAD", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
+            ("GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        ] {
+            let origin = Origin::saying(answer).await;
+            let proxy = Proxy::to(origin.address);
+            let mut client = proxy.connect().await;
+            client.ask(format!("{method} / HTTP/1.0\r\n\r\n")).await;
+            assert_eq!(client.rest().await, (Vec::new(), End::Closed), "{method} {answer}");
+        }
+    })
+    .await;
+}
+
 /// An upstream that is lost in the middle of a body.
 async fn cut_short() -> Origin {
     Origin::start(|mut visit| async move {
