@@ -16,7 +16,7 @@ use crate::{
     body::{self, Relay},
     dice::Dice,
     fault::Fault,
-    net::BoxFuture,
+    net::{BoxFuture, Control},
 };
 
 /// The longest first pause between two attempts; each later one may be twice as long.
@@ -32,7 +32,8 @@ pub struct Patient;
 /// again, after pauses, until `hold` has passed, and then fail with [`Fault::Outage`].
 ///
 /// It holds a GET without a body that accepts `text/event-stream` or carries [`Patient`]; any other request passes
-/// and fails at once. An answer, whatever its status, ends the wait. Dropping the future gives up.
+/// and fails at once. An answer, whatever its status, ends the wait, and so does the begin of the drain (by
+/// [`Control`], where the request has one). Dropping the future gives up.
 #[derive(Clone, Debug)]
 pub struct Outage<S> {
     inner: S,
@@ -79,6 +80,7 @@ where
 {
     async fn insist(self, parts: Parts) -> Result<Response<B>, Fault> {
         let deadline = Instant::now() + self.hold;
+        let drain = parts.extensions.get::<Control>().map(|control| control.drain().clone());
         let mut longest = FIRST;
         loop {
             let request = Request::from_parts(parts.clone(), body::empty());
@@ -92,7 +94,15 @@ where
             }
             tracing::debug!(reason = %fault, "an event stream is held");
             // Full jitter: clients that lost the same upstream must not return to it in step.
-            sleep(self.dice.up_to(longest).min(left)).await;
+            let pause = sleep(self.dice.up_to(longest).min(left));
+            match &drain {
+                // Whoever is held would only hold up the end; it comes back to whoever serves next.
+                Some(drain) => tokio::select! {
+                    () = pause => {}
+                    () = drain.begun() => return Err(Fault::Outage(Box::new(fault))),
+                },
+                None => pause.await,
+            }
             longest = (longest * 2).min(LONGEST);
         }
     }
@@ -161,6 +171,21 @@ mod tests {
         // The clock has milliseconds.
         assert!((4999..=5001).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
         assert!((6..60).contains(&asked.load(Relaxed)), "{asked:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_lets_go_of_who_is_held() {
+        let (request, service, _) = upstream(u32::MAX);
+        let drain = crate::drain::Drain::default();
+        let mut request = request("text/event-stream");
+        request.extensions_mut().insert(Control::new(drain.clone()));
+        let held = tokio::spawn(service.oneshot(request));
+        sleep(Duration::from_secs(1)).await;
+        assert!(!held.is_finished());
+        let start = Instant::now();
+        drain.begin();
+        assert!(matches!(held.await.unwrap(), Err(Fault::Outage(_))));
+        assert_eq!(start.elapsed(), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]

@@ -65,9 +65,19 @@ pub(crate) struct Binary {
 
 impl Binary {
     pub(crate) async fn to(upstream: SocketAddr) -> Self {
+        Self::start(upstream, "exec \"$0\" \"$@\"").await
+    }
+
+    /// With so many file descriptors and no more.
+    pub(crate) async fn with_descriptors(upstream: SocketAddr, descriptors: u32) -> Self {
+        Self::start(upstream, &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"")).await
+    }
+
+    async fn start(upstream: SocketAddr, shell: &str) -> Self {
         // A port that was free a moment ago: the binary does not tell which one it got.
         let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_respool"))
+        let mut child = Command::new("sh")
+            .args(["-c", shell, env!("CARGO_BIN_EXE_respool")])
             .args(["--upstream", &format!("http://{upstream}"), "--listen", &address.to_string()])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
