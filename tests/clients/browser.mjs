@@ -74,6 +74,7 @@ const alone = () =>
     await eventually(async () => caughtUp(page, origin), 'event after the first cut')
     origin.talk()
     await relay.cutAtRandom('/feed', CUTS - 1, 300)
+    await eventually(() => relay.streams('/feed').length === 1, 'reconnect')
     origin.quiet()
     await eventually(async () => caughtUp(page, origin), 'last event')
     const [client] = await page.evaluate('seen()')

@@ -40,7 +40,8 @@ async function without() {
   const client = listen(`http://127.0.0.1:${relay.port}/feed`)
   await eventually(() => client.events.length > 0, 'first event')
   await relay.cutAtRandom('/feed', 3, 100)
-  await eventually(() => relay.streams('/feed').length > 0, 'reconnect')
+  const before = client.events.length
+  await eventually(() => client.events.length > before + 5, 'event after the last cut')
   origin.quiet()
   await eventually(() => caughtUp(client, origin), 'last event')
   const got = whole(client.events, client.events[0].n, origin.n)
@@ -56,6 +57,7 @@ const alone = () =>
     const client = listen(`http://127.0.0.1:${relay.port}/feed`)
     await eventually(() => client.events.length > 0, 'first event')
     await relay.cutAtRandom('/feed', CUTS, 300)
+    await eventually(() => relay.streams('/feed').length === 1, 'reconnect')
     origin.quiet()
     await eventually(() => caughtUp(client, origin), 'last event')
     const of = `eventsource, private, ${relay.cuts} cuts, ${client.events.length} events`
