@@ -21,7 +21,7 @@ use std::{
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout};
 use tower::service_fn;
 
 use crate::{
@@ -146,9 +146,11 @@ impl Demo {
     ) -> Result<(), DemoError> {
         let calm = settings.length.map(|length| self.began + length.saturating_sub(CALM));
         let end = settings.length.map(|length| self.began + length);
+        let mut tick = interval_at(self.began + screen.pause(), screen.pause());
+        tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             tokio::select! {
-                () = sleep(screen.pause()) => screen.draw(out, &self.moment())?,
+                _ = tick.tick() => screen.draw(out, &self.moment())?,
                 () = reached(calm), if !self.network.is_sealed() => self.network.seal(),
                 () = reached(end) => break,
                 _ = signals.next() => break,

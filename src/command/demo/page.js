@@ -166,7 +166,8 @@ right.onNumber = (n) => left.holes.has(n) && right.keep(n);
 
 button.addEventListener("click", async () => {
   try {
-    await fetch("/cut", { method: "POST" });
+    const answer = await fetch("/cut", { method: "POST" });
+    await answer.text(); // An answer that nobody reads is never over.
   } catch {
     network.textContent = "Nobody answers: has the demo ended?";
   }

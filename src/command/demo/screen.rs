@@ -52,7 +52,7 @@ impl Screen {
         Self { terminal, drawn: 0 }
     }
 
-    /// How long to wait before it is drawn next.
+    /// From one drawing to the next.
     pub(super) fn pause(&self) -> Duration {
         if self.terminal { DRAWN } else { WRITTEN }
     }
