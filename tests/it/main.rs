@@ -10,6 +10,8 @@ mod bulk;
 mod command;
 /// What the operator wrote: what it resolves to, or what is wrong with it and where.
 mod config;
+/// The demo: what it says of both sides, and the code that it exits with.
+mod demo;
 /// The files in `deploy/` hold: the example loads and is complete, the unit starts what exists.
 mod deploy;
 /// Beginning and end: limits, signals, drains, what is left of what was open.
