@@ -34,7 +34,7 @@
 //! id:
 //! dice: id
 //! sse:
-//! window: id
+//! window: id metrics
 //! route: window
 //! metrics:
 //! drain:

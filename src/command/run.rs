@@ -69,6 +69,7 @@ pub async fn run(config: &Config, app: App) -> Result<(), RunError> {
             Server::new(Admin::new(app.metrics().clone(), ready.clone()), limits, admin_drain.clone());
         tokio::spawn(server.run(listener));
     }
+    warn_of_few_descriptors(config.limits.connections.get());
     app.start();
     for listener in listeners {
         tokio::spawn(app.server().clone().run(listener));
@@ -77,6 +78,26 @@ pub async fn run(config: &Config, app: App) -> Result<(), RunError> {
     end(signals, &ready, app.drain()).await;
     admin_drain.finish().await;
     Ok(())
+}
+
+/// Says so when so many connections would not leave a fifth of the descriptors.
+/// Running out is survived; it is better known before.
+fn warn_of_few_descriptors(connections: usize) {
+    let Some(descriptors) = descriptors() else { return };
+    if connections * 10 > descriptors * 8 {
+        tracing::warn!(
+            connections,
+            descriptors,
+            "limits.connections is more than 80 % of the file descriptors: raise them (ulimit -n, LimitNOFILE=) or lower it"
+        );
+    }
+}
+
+/// The soft limit of this process, where the system says it.
+fn descriptors() -> Option<usize> {
+    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 /// Where it listens is said for each address: a port of 0 is known only then.

@@ -55,6 +55,7 @@ struct Shared {
     flush_wanted: AtomicBool,
     flushed: AtomicBool,
     upgraded: AtomicBool,
+    stalled: AtomicBool,
     drain: Drain,
 }
 
@@ -67,6 +68,7 @@ impl Control {
             reset: AtomicBool::new(false),
             flush_wanted: AtomicBool::new(false),
             flushed: AtomicBool::new(false),
+            stalled: AtomicBool::new(false),
             upgraded: AtomicBool::new(false),
             drain,
         }))
@@ -77,6 +79,12 @@ impl Control {
     pub fn limit_stalls(&self, limit: Duration) {
         let millis = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX).max(1);
         self.0.stall.store(millis, Relaxed);
+    }
+
+    /// Whether the connection was cut because the client took nothing.
+    #[must_use]
+    pub fn is_stalled(&self) -> bool {
+        self.0.stalled.load(Relaxed)
     }
 
     /// From now on the socket is closed with a reset when it is dropped: so is a client cut for whom the end of the
@@ -158,6 +166,7 @@ impl<S: Socket, K> Client<S, K> {
         let Some(limit) = self.control.stall() else { return Poll::Pending };
         let timer = self.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
         ready!(timer.as_mut().poll(cx));
+        self.control.0.stalled.store(true, Relaxed);
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")))
     }
 

@@ -292,8 +292,9 @@ impl Stamped<'_> {
         if let Ok(value) = HeaderValue::try_from(resume(verdict)) {
             head.headers.insert(RESUME, value);
         }
-        if let Some(control) = self.parts.extensions.get::<Control>() {
-            control.limit_stalls(shared.stall);
+        let connection = self.parts.extensions.get::<Control>().cloned();
+        if let Some(connection) = &connection {
+            connection.limit_stalls(shared.stall);
         }
         let prime =
             self.route.prime && self.is_event_source && matches!(verdict, Verdict::Fresh | Verdict::Gap(_));
@@ -308,6 +309,7 @@ impl Stamped<'_> {
             resumed,
             heartbeat: self.route.heartbeat,
             kind,
+            connection,
         };
         let body = StreamBody::new(start, &shared.registry, metrics);
         Response::from_parts(head, Body::Stream(Box::new(body)))

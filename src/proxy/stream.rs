@@ -16,6 +16,7 @@ use super::piece::{Flight, Piece};
 use crate::{
     body::{BoxError, Relay},
     metrics::{Cut, Held, RouteMetrics},
+    net::Control,
     pump::now,
     registry::{Member, Registry},
     window::{Cursor, End, Parts, Step},
@@ -94,8 +95,17 @@ pub struct StreamBody {
     cutting: Option<Cutting>,
     /// Clients of a shared stream are cut one after the other.
     spread: Duration,
+    connection: Option<Control>,
     _client: Held,
     _kind: Kind,
+}
+
+impl Drop for StreamBody {
+    fn drop(&mut self) {
+        if self.connection.as_ref().is_some_and(Control::is_stalled) {
+            self.metrics.cuts.count(Cut::Stalled);
+        }
+    }
 }
 
 /// The client will be cut.
@@ -120,6 +130,8 @@ pub struct Start {
     pub heartbeat: Option<Duration>,
     /// The kind of its stream.
     pub kind: Kind,
+    /// Its connection, if it came by one.
+    pub connection: Option<Control>,
 }
 
 /// The kind of a client's stream.
@@ -158,6 +170,7 @@ impl StreamBody {
             timer: Box::pin(tokio::time::sleep(start.heartbeat.unwrap_or(far))),
             cutting: None,
             spread: if matches!(start.kind, Kind::Shared(_)) { MOMENT } else { Duration::ZERO },
+            connection: start.connection,
             _client: metrics.clients.hold(),
             metrics,
             cursor: start.cursor,

@@ -89,7 +89,7 @@ impl Registry {
     #[must_use]
     pub fn new(limits: Limits, dice: Dice, metrics: Metrics, upstream: Upstream) -> Self {
         Self(Arc::new(Inner {
-            budget: Budget::new(limits.memory),
+            budget: Budget::new(limits.memory, metrics.retained_bytes.clone()),
             lingerers: Lingerers::new(limits.lingering, metrics.lingering.clone()),
             limits,
             dice,

@@ -1,7 +1,6 @@
 //! A window that is written by one and read by many at once: the lock, and who waits for what.
 
 use std::{
-    sync::{Arc as StdArc, atomic::AtomicUsize},
     task::{Context, Poll, Waker},
     time::Instant,
 };
@@ -12,41 +11,45 @@ use super::{
     End, Parts, Place, Verdict, Window,
     sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering, PoisonError},
 };
-use crate::id::{Asked, Position};
+use crate::{
+    id::{Asked, Position},
+    metrics::Level,
+};
 
 /// The memory that all windows share. Clones count together.
 #[derive(Clone, Debug)]
-pub struct Budget(StdArc<Account>);
-
-#[derive(Debug)]
-struct Account {
-    used: AtomicUsize,
+pub struct Budget {
+    used: Level,
     limit: usize,
 }
 
 impl Budget {
-    /// A budget of `limit` bytes.
+    /// A budget of `limit` bytes; `used` shows how many are in use.
     #[must_use]
-    pub fn new(limit: usize) -> Self {
-        Self(StdArc::new(Account { used: AtomicUsize::new(0), limit }))
+    pub fn new(limit: usize, used: Level) -> Self {
+        Self { used, limit }
     }
 
     /// How many bytes are in use.
     #[must_use]
     pub fn used(&self) -> usize {
-        self.0.used.load(std::sync::atomic::Ordering::Relaxed)
+        // Windows may be charged in another order than they changed, so that the sum is below zero for a moment.
+        usize::try_from(self.used.get()).unwrap_or(0)
     }
 
     /// By how many bytes it is exceeded.
     #[must_use]
     pub fn excess(&self) -> usize {
-        self.used().saturating_sub(self.0.limit)
+        self.used().saturating_sub(self.limit)
     }
 
     /// Takes account of something that cost `before` and now costs `after`.
     pub fn charge(&self, before: usize, after: usize) {
-        // Wrapping on purpose: the sum of all differences is what is in use.
-        self.0.used.fetch_add(after.wrapping_sub(before), std::sync::atomic::Ordering::Relaxed);
+        if after >= before {
+            self.used.raise(after - before);
+        } else {
+            self.used.lower(before - after);
+        }
     }
 }
 
@@ -431,13 +434,17 @@ mod tests {
     use super::*;
     use crate::{id::Generation, window::Bounds};
 
+    fn budget() -> Budget {
+        Budget::new(1 << 20, crate::metrics::Metrics::new().retained_bytes)
+    }
+
     fn live(events: usize, high_water: Option<usize>) -> (LiveWindow, Instant) {
         let now = Instant::now();
         let bytes = NonZeroUsize::new(1 << 20).unwrap();
         let bounds =
             Bounds { events: NonZeroUsize::new(events).unwrap(), bytes, age: Duration::from_secs(9) };
         let window = Window::new(Generation::Shared(1), bounds, now);
-        (LiveWindow::new(window, Budget::new(1 << 20), high_water), now)
+        (LiveWindow::new(window, budget(), high_water), now)
     }
 
     async fn step(cursor: &mut Cursor, room: usize) -> Step {

@@ -327,7 +327,7 @@ async fn over_the_limit_of_streams_a_new_one_passes_without_ids() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_cuts_between_frames_and_spreads_the_cuts() {
+async fn case_18_a_drain_cuts_between_frames_and_spreads_the_cuts() {
     let mut world = World::new("[drain]\ntime = '10s'\n");
     let mut pairs = Vec::new();
     for _ in 0..20 {

@@ -327,7 +327,7 @@ async fn other_requests_for_a_shared_path_pass_or_are_private() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_client_does_not_hold_the_others_and_is_cut_when_it_takes_nothing() {
+async fn case_12_a_client_that_takes_nothing_is_cut_and_holds_nobody() {
     let mut world = World::new(OPEN);
     let (mut client, mut upstream) = world.open("/e").await;
     world.pipe = 3000;
@@ -341,6 +341,7 @@ async fn a_slow_client_does_not_hold_the_others_and_is_cut_when_it_takes_nothing
     assert_eq!(slow.end, Some(Ended::Cut));
     assert!(slow.held().data().len() < 10);
     assert_eq!(world.metric("respool_clients{route=\"/e\"}"), 1);
+    assert_eq!(world.metric("respool_clients_cut_total{route=\"/e\",reason=\"stalled\"}"), 1);
 }
 
 #[tokio::test(start_paused = true)]
