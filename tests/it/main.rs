@@ -28,6 +28,8 @@ mod identity;
 mod layers;
 /// Memory, lingering connections, streams: bounded by configuration, whatever clients and upstreams do.
 mod limits;
+/// What the log says, and what it never says.
+mod logs;
 /// Sessions: one upstream connection for one client, which it finds again.
 mod private;
 /// Cut the client at every byte: what it holds plus what it gets equals what the upstream sent.

@@ -68,6 +68,11 @@ impl Binary {
         Self::start(upstream, "exec \"$0\" \"$@\"").await
     }
 
+    /// With a log of this level.
+    pub(crate) async fn logging(upstream: SocketAddr, level: &str) -> Self {
+        Self::start(upstream, &format!("exec \"$0\" --log {level} \"$@\"")).await
+    }
+
     /// With so many file descriptors and no more.
     pub(crate) async fn with_descriptors(upstream: SocketAddr, descriptors: u32) -> Self {
         Self::start(upstream, &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"")).await
