@@ -5,7 +5,7 @@ use crate::support::{Binary, Origin, within};
 const PIECE: usize = 1 << 20;
 const PIECES: usize = 100;
 /// The most memory that the binary may ever take, in KiB: far less than what passes, far more than it needs.
-const PEAK: u64 = 48 * 1024;
+const PEAK: u64 = 32 * 1024;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_large_download_passes_in_little_memory() {

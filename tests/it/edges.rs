@@ -235,7 +235,7 @@ fn served(room: usize) -> Wire {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_fails_is_cut_after_all_that_came_before() {
-    for room in [1, 100, 1_000_000] {
+    for room in [64, 5_000, 1_000_000] {
         let answer = served(room).ask(GET).await;
         assert_eq!((answer.body.len(), answer.end), (500_000, End::Cut), "{room}");
     }

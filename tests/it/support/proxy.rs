@@ -103,9 +103,9 @@ impl Binary {
         Wire::to(self.address).await
     }
 
-    /// All that it has logged.
+    /// All that it has logged, whether or not JSON has escaped the backslashes.
     pub(crate) fn log(&self) -> String {
-        self.log.lock().unwrap().clone()
+        self.log.lock().unwrap().replace("\\\\", "\\")
     }
 
     pub(crate) fn signal(&self, signal: &str) {
