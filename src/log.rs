@@ -22,7 +22,7 @@ pub enum LogError {
     },
 }
 
-/// Starts logging for the whole process, at the level of `--log`, else of `RESPOOL_LOG`, else `info`. Does nothing
+/// Starts logging for the whole process, panics included, at the level of `--log`, else of `RESPOOL_LOG`, else `info`. Does nothing
 /// if something else logs already.
 ///
 /// # Errors
@@ -39,6 +39,11 @@ pub fn start(flag: Option<&str>, env: &dyn Fn(&str) -> Option<String>) -> Result
     } else {
         tracing::subscriber::set_global_default(logs.json().flatten_event(true).finish())
     };
+    std::panic::set_hook(Box::new(|panic| {
+        // Where, not what: the message of a panic may quote anything.
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "a task panicked: please report it");
+    }));
     Ok(())
 }
 

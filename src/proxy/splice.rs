@@ -183,8 +183,10 @@ impl Call {
 
     /// The upstream is not asked again: its connection to this session is the client's permission.
     fn rejoined(self, joined: Joined, head: &Head) -> Response<Body> {
-        // The body says what the first one said. It is read, so that the connection can be used again.
-        tokio::spawn(self.body.collect());
+        // The body says what the first one said.
+        if !self.body.is_end_stream() {
+            tokio::spawn(drop_unread(self.body));
+        }
         let stamped =
             Stamped { parts: &self.parts, route: &self.route, is_event_source: self.is_event_source };
         stamped.respond(&self.shared, self.metrics.clone(), head.to_parts(), joined, Kind::Session)
@@ -314,6 +316,11 @@ impl Stamped<'_> {
         let body = StreamBody::new(start, &shared.registry, metrics);
         Response::from_parts(head, Body::Stream(Box::new(body)))
     }
+}
+
+/// Reads a body to its end, so that the connection can be used again.
+async fn drop_unread(mut body: Relay) {
+    while let Some(Ok(_)) = body.frame().await {}
 }
 
 fn resume(verdict: Verdict) -> String {
