@@ -66,11 +66,11 @@ pub struct Settings {
     pub length: Option<Duration>,
     /// Where the page is. A port that is taken is passed over for the next free one.
     pub listen: SocketAddr,
-    /// From the beginning of one cut to the beginning of the next; at least [`SHORTEST`].
+    /// From the beginning of one cut, by whomever, to the beginning of the next; at least [`SHORTEST`].
     pub cut_every: Duration,
 }
 
-/// Readers need a moment after each cut to come back in.
+/// The least that [`Settings::cut_every`] may be: readers need a moment after each cut to come back in.
 pub const SHORTEST: Duration = Duration::from_secs(2);
 
 /// Why there is no demo.
@@ -252,10 +252,13 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 }
 
 async fn cut_again_and_again(network: Network, every: Duration) {
-    sleep(FIRST_CUT).await;
+    let mut wait = FIRST_CUT;
     loop {
-        network.cut();
-        sleep(every.max(OUTAGE)).await;
+        // Whoever cuts it by the button is left alone with that cut.
+        if timeout(wait, network.next_cut()).await.is_err() {
+            network.cut();
+        }
+        wait = every.max(OUTAGE);
     }
 }
 

@@ -83,6 +83,14 @@ impl Network {
         self.0.borrow().cuts
     }
 
+    /// Waits for the first cut that begins after this call.
+    pub(super) async fn next_cut(&self) {
+        let mut state = self.0.subscribe();
+        let cuts = state.borrow_and_update().cuts;
+        // Whoever asks holds the sender: it cannot fail.
+        let _ = state.wait_for(|now| now.cuts != cuts).await;
+    }
+
     /// It was cut, and nobody gets through yet.
     pub(super) fn is_down(&self) -> bool {
         matches!(self.0.borrow().phase, Phase::Down { .. })

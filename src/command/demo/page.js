@@ -119,7 +119,8 @@ class Column {
   }
 
   show() {
-    this.section.querySelector(".words").textContent = this.words();
+    // A number and its word stay on one line.
+    this.section.querySelector(".words").textContent = this.words().replaceAll(/(\d) /g, "$1\u00a0");
     this.section.classList.toggle("faulty", this.missing + this.repeated + this.late > 0);
     if (this.follows) this.list.scrollTop = this.list.scrollHeight;
   }
@@ -156,7 +157,7 @@ function showNetwork() {
   if (left.open !== right.open) words = "One is back, the other is about to be.";
   if (gone) words = "Nobody answers: has the demo ended?";
   if (network.textContent !== words) network.textContent = words;
-  document.body.classList.toggle("cut", cut);
+  document.body.classList.toggle("cut", cut && losses > 0);
 }
 
 const left = new Column("direct", "Direct", showNetwork);

@@ -15,9 +15,8 @@ use super::{
 /// How often a terminal is drawn, and how often a line is written.
 const DRAWN: Duration = Duration::from_millis(200);
 const WRITTEN: Duration = Duration::from_secs(1);
-/// How wide a column is, and how many of its last numbers fit.
+/// How wide a column is.
 const WIDTH: usize = 32;
-const SHOWN: usize = 6;
 
 /// Both columns at one moment.
 #[derive(Debug)]
@@ -143,14 +142,18 @@ fn link(column: &Column) -> &'static str {
     }
 }
 
-/// The last numbers, with dots where some are missing.
+/// As many of the last numbers as fit, with dots where some are missing.
 fn last(column: &Column) -> String {
     let mut text = String::new();
-    let mut before = None;
-    for &number in column.recent.iter().rev().take(SHOWN).rev() {
-        let gap = before.is_some_and(|before| number > before + 1);
-        let _ = write!(text, "{}{number} ", if gap { "... " } else { "" });
-        before = Some(number);
+    let mut after = None;
+    for &number in column.recent.iter().rev() {
+        let gap = after.is_some_and(|after| after > number + 1);
+        let longer = format!("{number} {}{text}", if gap { "... " } else { "" });
+        if longer.len() > WIDTH {
+            break;
+        }
+        text = longer;
+        after = Some(number);
     }
     text
 }

@@ -83,6 +83,7 @@ async function press(page, cut) {
     timeout: PATIENCE,
     polling: 20,
   });
+  if (cut === CUTS) await screenshot(page, "cut");
   await connected(page);
   const last = Math.max(...before.direct.numbers, ...before.respool.numbers);
   await page.waitForFunction(
@@ -91,7 +92,7 @@ async function press(page, cut) {
         const item = document.querySelector(`#${id} li:last-child`);
         return item && Number(item.dataset.n) > past;
       }),
-    last + 15,
+    last + 30,
     { timeout: PATIENCE },
   );
   console.log(`cut ${cut}: both are back`);
@@ -119,7 +120,7 @@ function read() {
       missing: of("missing"),
       repeated: of("repeated"),
       kept: of("kept"),
-      words: document.querySelector(`#${id} .words`).textContent,
+      words: document.querySelector(`#${id} .words`).textContent.replaceAll("\u00a0", " "),
     };
   };
   return { direct: column("direct"), respool: column("respool") };
@@ -148,17 +149,19 @@ function check({ direct, respool }) {
   assert.deepEqual(respool.kept, holes, "what the left side misses is marked on the right");
 }
 
-async function screenshots(page) {
+async function screenshot(page, name, options = {}) {
   const directory = process.env.SCREENSHOTS;
-  if (!directory) return;
-  const take = (name) => page.screenshot({ path: path.join(directory, `${name}.png`) });
+  if (directory) await page.screenshot({ path: path.join(directory, `${name}.png`), ...options });
+}
+
+async function screenshots(page) {
   for (const colorScheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme });
-    await take(colorScheme);
+    await screenshot(page, colorScheme);
   }
   await page.setViewportSize({ width: 390, height: 844 });
-  await take("phone-dark");
+  await screenshot(page, "phone-dark");
   await page.emulateMedia({ colorScheme: "light" });
-  await take("phone");
-  await page.screenshot({ path: path.join(directory, "phone-whole.png"), fullPage: true });
+  await screenshot(page, "phone-top");
+  await screenshot(page, "phone", { fullPage: true });
 }
