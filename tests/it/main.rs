@@ -9,3 +9,5 @@ mod command;
 mod config;
 /// The files in `deploy/` hold: the example loads and is complete, the unit starts what exists.
 mod deploy;
+/// What `README.md` says holds: its commands, files, keys, numbers and answers.
+mod readme;
