@@ -70,6 +70,8 @@ fn http(limits: Limits) -> http1::Builder {
     http.timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_headers(HEADERS)
+        // The size of a buffer alone bounds nothing exactly: it grows in steps.
+        .max_header_size(HEAD)
         .max_buf_size(HEAD)
         .preserve_header_case(true)
         // A Date is the upstream's to give.
@@ -134,18 +136,18 @@ where
         let client = TokioIo::new(Client::new(socket, control.clone(), keep));
         let handler = Handler::new(self.service.clone(), control, peer);
         let connection = self.http.serve_connection(client, handler).with_upgrades();
-        let (begun, over) = (self.drain.begun(), self.drain.over());
+        let drain = self.drain.clone();
         async move {
             let _witness = Witness;
-            let (mut connection, mut over) = (pin!(connection), pin!(over));
+            let mut connection = pin!(connection);
             let ended = tokio::select! {
                 ended = connection.as_mut() => ended,
-                () = begun => {
+                () = drain.begun() => {
                     // Ends keep-alive only. A stream's body, which would never end, sees the drain for itself.
                     connection.as_mut().graceful_shutdown();
                     tokio::select! {
                         ended = connection => ended,
-                        () = &mut over => return,
+                        () = drain.over() => return,
                     }
                 }
             };

@@ -1,13 +1,39 @@
 //! Everything that is seen from outside.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so by panicking")]
+#![allow(unreachable_pub, reason = "a binary has no outside")]
 
 /// What the admin's listener answers, and to whom.
 mod admin;
+/// 100 MB each way through the binary, with flat memory.
+mod bulk;
 /// The binary from outside: what it says, and the code that it exits with.
 mod command;
 /// What the operator wrote: what it resolves to, or what is wrong with it and where.
 mod config;
+/// The demo: what it says of both sides, and the code that it exits with.
+mod demo;
 /// The files in `deploy/` hold: the example loads and is complete, the unit starts what exists.
 mod deploy;
+/// Beginning and end: limits, signals, drains, what is left of what was open.
+mod edges;
+/// Everything that is no event stream: bytes and headers unchanged, upgrades, trailers, 1xx.
+mod forward;
+/// Fall off by count, by bytes, by age, by generation; an empty window; a cursor ahead; ids that are not ours.
+mod gap;
+/// Requests that a proxy must refuse, raw, on real sockets.
+mod hygiene;
+/// Which requests share a stream, and which never may.
+mod identity;
+/// The import table in `src/lib.rs` is what the sources do.
+mod layers;
+/// Memory, lingering connections, streams: bounded by configuration, whatever clients and upstreams do.
+mod limits;
+/// Sessions: one upstream connection for one client, which it finds again.
+mod private;
 /// What `README.md` says holds: its commands, files, keys, numbers and answers.
 mod readme;
+/// Cut the client at every byte: what it holds plus what it gets equals what the upstream sent.
+mod resume;
+/// Shared streams: one upstream connection for all, each client admitted, a new generation when it is lost.
+mod shared;
+mod support;

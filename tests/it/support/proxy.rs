@@ -1,0 +1,143 @@
+//! The proxy: the forwarding stack in this process, or the binary in one of its own.
+
+use std::{
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use respool::{
+    dice::Dice,
+    drain::Drain,
+    metrics::Metrics,
+    net::{Address, Listener, Upstream},
+    proxy::{
+        answer::Answer,
+        forward::{Forward, Settings},
+        outage::Outage,
+    },
+    server::{Limits, Server},
+};
+use tokio::net::TcpStream;
+
+use super::{Wire, until};
+
+/// The forwarding stack on a socket of its own.
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
+    pub(crate) drain: Drain,
+}
+
+impl Proxy {
+    pub(crate) fn to(upstream: SocketAddr) -> Self {
+        Self::with(&format!("http://{upstream}"), Settings::default(), Limits::default())
+    }
+
+    pub(crate) fn with(upstream: &str, settings: Settings, limits: Limits) -> Self {
+        let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
+        let Address::Tcp(address) = listener.local().unwrap() else { unreachable!() };
+        Self { address, drain: Self::on(listener, upstream, settings, limits) }
+    }
+
+    /// On this listener.
+    pub(crate) fn on(listener: Listener, upstream: &str, settings: Settings, limits: Limits) -> Drain {
+        let upstream: Upstream = upstream.parse().unwrap();
+        let drain = Drain::new(Duration::from_secs(20));
+        let held =
+            Outage::new(Forward::new(&upstream, settings), Duration::from_millis(700), Dice::seeded(7));
+        let service = Answer::new(held, Metrics::new());
+        tokio::spawn(Server::new(service, limits, drain.clone()).run(listener));
+        drain
+    }
+
+    pub(crate) async fn connect(&self) -> Wire {
+        Wire::to(self.address).await
+    }
+}
+
+/// The binary, forwarding. Dropping it kills it.
+pub(crate) struct Binary {
+    pub(crate) address: SocketAddr,
+    child: Child,
+    log: Arc<Mutex<String>>,
+}
+
+impl Binary {
+    pub(crate) async fn to(upstream: SocketAddr) -> Self {
+        Self::start(upstream, "exec \"$0\" \"$@\"").await
+    }
+
+    /// With so many file descriptors and no more.
+    pub(crate) async fn with_descriptors(upstream: SocketAddr, descriptors: u32) -> Self {
+        Self::start(upstream, &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"")).await
+    }
+
+    async fn start(upstream: SocketAddr, shell: &str) -> Self {
+        // A port that was free a moment ago: the binary does not tell which one it got.
+        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut child = Command::new("sh")
+            .args(["-c", shell, env!("CARGO_BIN_EXE_respool")])
+            .args(["--upstream", &format!("http://{upstream}"), "--listen", &address.to_string()])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        collect(child.stdout.take().unwrap(), log.clone());
+        collect(child.stderr.take().unwrap(), log.clone());
+        let mut binary = Self { address, child, log };
+        while TcpStream::connect(address).await.is_err() {
+            assert!(binary.status().is_none(), "it ended at once: {}", binary.log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        binary
+    }
+
+    pub(crate) async fn connect(&self) -> Wire {
+        Wire::to(self.address).await
+    }
+
+    /// All that it has logged.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
+    /// Its exit code, once it has ended; -1 if a signal ended it.
+    pub(crate) fn status(&mut self) -> Option<i32> {
+        self.child.try_wait().unwrap().map(|status| status.code().unwrap_or(-1))
+    }
+
+    pub(crate) async fn ended(&mut self) -> i32 {
+        until(|| self.status().is_some()).await;
+        self.status().unwrap()
+    }
+
+    /// The most memory that it ever had, in KiB.
+    pub(crate) fn peak(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+}
+
+fn collect(mut from: impl std::io::Read + Send + 'static, into: Arc<Mutex<String>>) {
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(length @ 1..) = from.read(&mut buffer) {
+            into.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..length]));
+        }
+    });
+}
+
+impl Drop for Binary {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
