@@ -1,24 +1,9 @@
 // The npm package `eventsource`, through respool, against an express server that sends no ids.
 
-import { EventSource } from "eventsource";
-
-import { Origin, Relay, Respool, check, eventually, main, numbered, same, whole } from "./world.mjs";
+import { Origin, Relay, Respool, check, eventually, listen, main, numbered, same, whole } from "./world.mjs";
 
 const CUTS = 20;
 const CLIENTS = 5;
-
-/** A client that writes down what it got. */
-function listen(url) {
-  const client = { events: [], ids: [], source: new EventSource(url), closed: false };
-  client.source.addEventListener("message", (event) => {
-    client.events.push(JSON.parse(event.data));
-    client.ids.push(event.lastEventId);
-  });
-  client.source.addEventListener("error", () => {
-    client.closed ||= client.source.readyState === EventSource.CLOSED;
-  });
-  return client;
-}
 
 const caughtUp = (client, origin) => client.events.at(-1)?.n === origin.n;
 

@@ -13,6 +13,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 
+import { EventSource } from "eventsource";
 import express from "express";
 
 export { sleep };
@@ -288,12 +289,25 @@ export async function eventually(is, what, seconds = 10) {
   fail(`no ${what} within ${seconds} s`);
 }
 
+/** A client by the npm package `eventsource` that writes down what it got. */
+export function listen(url, type = "message") {
+  const client = { events: [], ids: [], source: new EventSource(url), closed: false };
+  client.source.addEventListener(type, (event) => {
+    client.events.push(JSON.parse(event.data));
+    client.ids.push(event.lastEventId);
+  });
+  client.source.addEventListener("error", () => {
+    client.closed ||= client.source.readyState === EventSource.CLOSED;
+  });
+  return client;
+}
+
 /** What a client got is `from..=to`, each once, in order, and says what it should. */
-export function whole(events, from, to) {
+export function whole(events, from, to, says = text) {
   const wrong = events.findIndex(({ n }, at) => n !== from + at);
   if (wrong >= 0) return `${events[wrong].n} came where ${from + wrong} was due`;
   if (events.length !== to - from + 1) return `${events.length} events came of ${to - from + 1}`;
-  const other = events.find((event) => event.text !== text(event.n));
+  const other = events.find((event) => event.text !== says(event.n));
   return other ? `${other.n} came with another text` : "";
 }
 
