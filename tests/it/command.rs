@@ -7,7 +7,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-fn respool(arguments: &[&str]) -> Command {
+pub(super) fn respool(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_respool"));
     command.args(arguments).stdin(Stdio::null());
     for name in ["UPSTREAM", "LISTEN", "ADMIN", "CONFIG", "LOG"] {
@@ -26,7 +26,7 @@ fn check(arguments: &[&str], code: i32, out: &str, err: &str) {
 }
 
 /// A file of this content; its name is the test's own.
-fn file(name: &str, content: &str) -> PathBuf {
+pub(super) fn file(name: &str, content: &str) -> PathBuf {
     let path = std::env::temp_dir().join(format!("respool-{}-{name}.toml", std::process::id()));
     std::fs::write(&path, content).unwrap();
     path
@@ -86,10 +86,10 @@ fn a_taken_port_is_named_with_what_to_do() {
 }
 
 /// A running proxy, killed when dropped.
-struct Running {
+pub(super) struct Running {
     child: Child,
-    listen: SocketAddr,
-    admin: SocketAddr,
+    pub(super) listen: SocketAddr,
+    pub(super) admin: SocketAddr,
 }
 
 impl Drop for Running {
@@ -100,9 +100,10 @@ impl Drop for Running {
 }
 
 /// Starts on free ports, which it says in its log.
-fn start() -> Running {
+pub(super) fn start(arguments: &[&str]) -> Running {
     let any = "127.0.0.1:0";
-    let mut command = respool(&["run", "--upstream", "http://127.0.0.1:9", "--listen", any, "--admin", any]);
+    let mut command = respool(&["run", "--listen", any, "--admin", any]);
+    command.args(arguments);
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let mut address = || {
@@ -117,7 +118,7 @@ fn start() -> Running {
     Running { child, listen, admin }
 }
 
-fn get(from: SocketAddr, path: &str) -> String {
+pub(super) fn get(from: SocketAddr, path: &str) -> String {
     let mut socket = TcpStream::connect(from).unwrap();
     write!(socket, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
@@ -127,7 +128,7 @@ fn get(from: SocketAddr, path: &str) -> String {
 
 #[test]
 fn it_serves_clients_and_the_admin_until_it_is_told_to_end() {
-    let mut running = start();
+    let mut running = start(&["--upstream", "http://127.0.0.1:9"]);
     assert!(get(running.listen, "/").starts_with("HTTP/1.1 502 "));
     assert!(get(running.admin, "/ready").starts_with("HTTP/1.1 200 "));
     let metrics = get(running.admin, "/metrics");

@@ -22,7 +22,7 @@ fn uncommented() -> String {
 }
 
 /// The keys that a table of the file may have, as the refusal of an unknown one lists them.
-fn known(table: &str) -> Vec<String> {
+pub(super) fn known(table: &str) -> Vec<String> {
     let wrong = format!("{table}\nnobody-knows-this = 1");
     let fault = Config::resolve(&Flags::default(), &|_| None, Some(("", &wrong))).unwrap_err().remedy;
     let keys: Vec<_> = fault.split('`').skip(1).step_by(2).map(str::to_owned).collect();

@@ -32,9 +32,10 @@ mod limits;
 mod logs;
 /// Sessions: one upstream connection for one client, which it finds again.
 mod private;
+/// What `README.md` says holds: its commands, files, keys, numbers and answers.
+mod readme;
 /// Cut the client at every byte: what it holds plus what it gets equals what the upstream sent.
 mod resume;
-
 /// Shared streams: one upstream connection for all, each client admitted, a new generation when it is lost.
 mod shared;
 mod support;

@@ -1,0 +1,375 @@
+//! What `README.md` says holds: its commands, files, keys, numbers and answers.
+
+use std::{
+    collections::BTreeSet,
+    io::{BufRead as _, BufReader, Read, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use respool::{
+    config::{Config, Flags},
+    metrics::Metrics,
+};
+
+use super::{
+    command::{self, Running, respool},
+    deploy,
+};
+
+const README: &str = include_str!("../../README.md");
+const UPSTREAM: &str = "upstream = \"http://127.0.0.1:9000\"\n";
+
+/// The blocks of a language.
+fn blocks(language: &str) -> Vec<&'static str> {
+    let starts = README.split("```").skip(1).step_by(2);
+    let blocks: Vec<_> =
+        starts.filter_map(|block| block.strip_prefix(language)?.strip_prefix('\n')).collect();
+    assert!(!blocks.is_empty(), "{language}");
+    blocks
+}
+
+/// The rows of the table whose head begins like this, by cells.
+fn table(head: &str) -> Vec<Vec<&'static str>> {
+    let lines = README.lines().skip_while(|line| !line.starts_with(&format!("| {head} |")));
+    let rows = lines.skip(2).take_while(|line| line.starts_with('|'));
+    let rows: Vec<Vec<_>> =
+        rows.map(|row| row.trim_matches('|').split(" | ").map(str::trim).collect()).collect();
+    assert!(!rows.is_empty(), "{head}");
+    rows
+}
+
+/// What stands between backticks in a text.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// README without its blocks.
+fn prose() -> String {
+    README.split("```").step_by(2).collect()
+}
+
+fn help(arguments: &[&str]) -> String {
+    let output = respool(arguments).arg("--help").output().unwrap();
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {err}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn resolve(file: &str) -> Config {
+    Config::resolve(&Flags::default(), &|_| None, Some(("README.md", file)))
+        .unwrap_or_else(|fault| panic!("{fault}\nin\n{file}"))
+}
+
+#[test]
+fn each_command_is_understood() {
+    let mut commands = 0;
+    for line in blocks("sh").into_iter().flat_map(str::lines) {
+        let own = ["respool ", "cargo run --release -- "].iter().find_map(|start| line.strip_prefix(start));
+        match own {
+            // Arguments before `--help` are refused before it is heard.
+            Some(arguments) => drop(help(&arguments.split(' ').collect::<Vec<_>>())),
+            None => assert!(["tests/run", "curl -sN "].iter().any(|known| line.starts_with(known)), "{line}"),
+        }
+        commands += 1;
+    }
+    assert!(commands >= 8);
+}
+
+#[test]
+fn flags_and_variables_are_those_of_the_help() {
+    let help = help(&[]);
+    let mut had = BTreeSet::new();
+    for row in table("flag") {
+        let (flag, variable) = (row[0].trim_matches('`'), row[1].trim_matches('`'));
+        let (name, value) = flag.split_once(' ').unwrap();
+        let line = help.lines().find(|line| line.trim_start().starts_with(&format!("{name} <{value}>")));
+        assert!(line.is_some_and(|line| line.contains(&format!("[env: {variable}"))), "{flag} {variable}");
+        had.insert(name);
+    }
+    let all = help.split_whitespace().filter(|word| word.starts_with("--"));
+    let all: BTreeSet<_> = all.filter(|flag| !["--help", "--version"].contains(flag)).collect();
+    assert_eq!(had, all);
+    for flag in quoted(&prose()).filter(|text| text.starts_with("--")) {
+        assert!(all.contains(flag.split(' ').next().unwrap()), "{flag}");
+    }
+}
+
+#[test]
+fn each_configuration_loads() {
+    for block in blocks("toml") {
+        assert!(resolve(block).warnings.is_empty(), "{block}");
+    }
+}
+
+/// A file that says so of a key; a route's stands in a route of this kind.
+fn saying(key: &str, value: &str, mode: &str) -> String {
+    let (table, name) = key.split_once('.').unwrap();
+    let said = format!("{name} = {value}\n");
+    match (table, name) {
+        ("route", "mode") => format!("{UPSTREAM}[[route]]\npath = \"/a\"\n{said}"),
+        ("route", _) => format!("{UPSTREAM}[[route]]\npath = \"/a\"\nmode = \"{mode}\"\n{said}"),
+        _ => format!("{UPSTREAM}[{table}]\n{said}"),
+    }
+}
+
+#[test]
+fn defaults_are_what_an_empty_file_resolves_to() {
+    let shown = |file: &str| format!("{:?}", resolve(file));
+    let route = |mode: &str| format!("{UPSTREAM}[[route]]\npath = \"/a\"\nmode = \"{mode}\"\n");
+    let mut had = BTreeSet::new();
+    for row in table("key") {
+        let (key, value) = (row[0].trim_matches('`'), row[1].trim_matches('`'));
+        had.insert(key);
+        let empty = if key.starts_with("route.") { route("private") } else { UPSTREAM.to_owned() };
+        assert_eq!(shown(&saying(key, value, "private")), shown(&empty), "{key}");
+        let shared = match key {
+            "route.mode" => continue,
+            // The one default that depends on the kind.
+            "route.linger" => quoted(row[2]).next().unwrap(),
+            _ => value,
+        };
+        let empty = if key.starts_with("route.") { route("shared") } else { UPSTREAM.to_owned() };
+        assert_eq!(shown(&saying(key, shared, "shared")), shown(&empty), "{key}, shared");
+        // What is named as another value is one.
+        for word in quoted(row[2]).filter(|word| word.starts_with('"')) {
+            resolve(&saying(key, word, "shared"));
+        }
+    }
+    for table in ["limits", "window", "outage", "drain"] {
+        for key in deploy::known(&format!("[{table}]")) {
+            assert!(had.contains(&*format!("{table}.{key}")), "{table}.{key} is not in the table");
+        }
+    }
+    let without = ["path", "key", "pin_headers", "window"];
+    for key in deploy::known("[[route]]").iter().filter(|key| !without.contains(&&***key)) {
+        assert!(had.contains(&*format!("route.{key}")), "route.{key} is not in the table");
+    }
+    let server = resolve(UPSTREAM).server();
+    assert_eq!((server.header_timeout.as_secs(), server.stall.as_secs()), (10, 30));
+    let prose = prose().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(prose.contains("64 headers, and 10 s to arrive;") && prose.contains("nothing for 30 s is cut"));
+}
+
+#[test]
+fn metrics_are_those_that_are_served() {
+    let metrics = Metrics::new();
+    let _ = metrics.route("/events");
+    let text = metrics.encode();
+    let series = text.lines().filter(|line| !line.starts_with('#'));
+    let served: BTreeSet<_> = series.map(|line| line.split(['{', ' ']).next().unwrap()).collect();
+    let said: BTreeSet<_> =
+        table("metric").into_iter().flat_map(|row| quoted(row[0]).collect::<Vec<_>>()).collect();
+    assert_eq!(said, served);
+    let prose = prose();
+    for name in quoted(&prose).filter(|name| name.starts_with("respool_")) {
+        assert!(served.contains(name), "{name}");
+    }
+    for label in quoted(&prose).filter(|name| name.starts_with("gap_")) {
+        assert!(text.contains(&format!("\"{label}\"")), "{label}");
+    }
+}
+
+#[test]
+fn files_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = 0;
+    let prose = prose();
+    let commands = blocks("sh").into_iter().flat_map(str::split_whitespace);
+    for file in quoted(&prose).chain(commands) {
+        if ["deploy/", "tests/", "src/", "LICENSE-"].iter().any(|start| file.starts_with(start)) {
+            assert!(root.join(file).exists(), "{file}");
+            files += 1;
+        }
+    }
+    assert!(files >= 5);
+    // Links within the page.
+    let title = |line: &str| line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+    let titles: Vec<_> = README.lines().filter(|line| line.starts_with('#')).map(title).collect();
+    for link in prose.split("](#").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+        assert!(titles.iter().any(|title| title == link), "{link}");
+    }
+}
+
+#[test]
+fn the_admin_answers_as_it_is_said() {
+    let running = command::start(&["--upstream", "http://127.0.0.1:9"]);
+    for row in table("path on `--admin`") {
+        let path = row[0].trim_matches('`');
+        let answer = command::get(running.admin, path);
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{path}: {answer}");
+    }
+}
+
+/// An event server of a few lines: whoever connects gets an event every few milliseconds. It sends no ids, and knows
+/// none.
+fn event_server() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let serve = |socket: TcpStream| {
+        let mut head = BufReader::new(&socket).lines().map_while(Result::ok);
+        let _ = head.find(String::is_empty);
+        let say = |text: &str| (&socket).write_all(text.as_bytes());
+        let mut alive = say("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n").is_ok();
+        for n in 1.. {
+            if !alive {
+                break;
+            }
+            alive = say(&format!("data: {n}\n\n")).is_ok();
+            thread::sleep(Duration::from_millis(5));
+        }
+    };
+    thread::spawn(move || {
+        for socket in listener.incoming().map_while(Result::ok) {
+            thread::spawn(move || serve(socket));
+        }
+    });
+    address
+}
+
+/// A client that has connected; dropping it cuts it.
+struct Listener {
+    lines: mpsc::Receiver<String>,
+    end: End,
+}
+
+enum End {
+    Curl(Child),
+    Socket(TcpStream),
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        match &mut self.end {
+            End::Curl(child) => {
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+            End::Socket(socket) => {
+                let _ = socket.shutdown(std::net::Shutdown::Both);
+            }
+        }
+    }
+}
+
+impl Listener {
+    /// The command of README, at this address and with this id, by curl where it is there, else by a socket.
+    fn new(command: &str, address: SocketAddr, id: &str) -> Self {
+        let command = command.replace("127.0.0.1:8080", &address.to_string());
+        let own = command.split('\'').nth(1).map(|header| header.replace(said_id(), id));
+        let mut words: Vec<_> = command.split_whitespace().collect();
+        let url = words.pop().unwrap();
+        let mut curl = Command::new("curl");
+        // A configuration of the user's own, or a proxy, is not what README means.
+        curl.args(["-q", "--noproxy", "*", "-sN", "-D", "-"]).stdin(Stdio::null()).stdout(Stdio::piped());
+        if let Some(header) = &own {
+            curl.args(["-H", header]);
+        }
+        let (end, from): (_, Box<dyn Read + Send>) = match curl.arg(url).spawn() {
+            Ok(mut child) => {
+                let out = child.stdout.take().unwrap();
+                (End::Curl(child), Box::new(out))
+            }
+            Err(_) => {
+                let mut socket = TcpStream::connect(address).unwrap();
+                let header = own.map_or_else(String::new, |header| format!("{header}\r\n"));
+                let path = url.split(&address.to_string()).nth(1).unwrap();
+                let request =
+                    format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: */*\r\n{header}\r\n");
+                socket.write_all(request.as_bytes()).unwrap();
+                (End::Socket(socket.try_clone().unwrap()), Box::new(socket))
+            }
+        };
+        let (to, lines) = mpsc::channel();
+        thread::spawn(move || {
+            let mut from = BufReader::new(from).lines().map_while(Result::ok);
+            from.try_for_each(|line| to.send(line))
+        });
+        Self { lines, end }
+    }
+
+    /// The next line with this before a colon: what stands behind it.
+    #[track_caller]
+    fn next(&self, name: &str) -> String {
+        loop {
+            let line =
+                self.lines.recv_timeout(Duration::from_secs(10)).unwrap_or_else(|_| panic!("no {name}"));
+            match line.split_once(": ") {
+                Some((had, value)) if had.eq_ignore_ascii_case(name) => return value.trim_end().to_owned(),
+                _ => {}
+            }
+        }
+    }
+
+    /// What came in the head.
+    fn resume(&self) -> String {
+        self.next("Respool-Resume")
+    }
+
+    /// The next event: its data, and its id.
+    fn event(&self) -> (u64, String) {
+        (self.next("data").parse().unwrap(), self.next("id"))
+    }
+}
+
+/// The commands of the chapter, without and with an id.
+fn curls() -> (&'static str, &'static str) {
+    let mut curls = blocks("sh").into_iter().flat_map(str::lines).filter(|line| line.starts_with("curl "));
+    (curls.next().unwrap(), curls.next().unwrap())
+}
+
+/// The id that stands for the reader's own.
+fn said_id() -> &'static str {
+    let (_, with) = curls();
+    let id = with.split("Last-Event-ID: ").nth(1).unwrap().split('\'').next().unwrap();
+    assert!(respool::id::Position::parse(id.as_bytes()).is_some(), "{id}");
+    id
+}
+
+/// Asks with an id; what the answer says.
+fn said(running: &Running, id: &str) -> String {
+    Listener::new(curls().1, running.listen, id).resume()
+}
+
+#[test]
+fn a_stream_says_what_readme_lists() {
+    let path = command::file("readme", "window = { events = 20 }\n");
+    let upstream = format!("http://{}", event_server());
+    let running = command::start(&["--upstream", &upstream, "--config", path.to_str().unwrap()]);
+    std::fs::remove_file(path).unwrap();
+    let mut seen = BTreeSet::new();
+
+    let (without, with) = curls();
+    let client = Listener::new(without, running.listen, "");
+    seen.insert(client.resume());
+    let (first, id) = client.event();
+    drop(client);
+    // So that it has missed something.
+    thread::sleep(Duration::from_millis(30));
+    let client = Listener::new(with, running.listen, &id);
+    let resume = client.resume();
+    let missed: u64 = resume.strip_prefix("resumed; missed=").unwrap().parse().unwrap();
+    assert!((1..=20).contains(&missed), "{resume}");
+    seen.insert("resumed; missed=N".to_owned());
+    for n in first + 1..first + 30 {
+        let (number, last) = client.event();
+        assert_eq!(number, n);
+        assert_eq!(last.rsplit_once('-').unwrap().0, id.rsplit_once('-').unwrap().0);
+    }
+    // More than twenty events later; it is still there, so that its session is.
+    seen.insert(said(&running, &id));
+    seen.insert(said(&running, said_id()));
+    seen.insert(said(&running, &format!("{}-999999", id.rsplit_once('-').unwrap().0)));
+    seen.insert(said(&running, "42"));
+
+    let listed = table("`Respool-Resume`").into_iter().map(|row| row[0].trim_matches('`').to_owned());
+    assert_eq!(seen, listed.collect());
+    // The two that the text names.
+    for value in quoted(&prose()).filter_map(|text| text.strip_prefix("Respool-Resume: ")) {
+        assert!(seen.contains(value), "{value}");
+    }
+}
