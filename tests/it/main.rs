@@ -14,6 +14,8 @@ mod config;
 mod deploy;
 /// Beginning and end: limits, signals, drains, what is left of what was open.
 mod edges;
+/// The format against its naive twin: any stream, any chunking, torn anywhere.
+mod format;
 /// Everything that is no event stream: bytes and headers unchanged, upgrades, trailers, 1xx.
 mod forward;
 /// Requests that a proxy must refuse, raw, on real sockets.
