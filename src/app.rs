@@ -39,10 +39,10 @@ impl App {
             hold: config.outage_hold,
         };
         let registry =
-            Registry::new(limits, dice, metrics.clone(), BoxCloneSyncService::new(forward.clone()));
+            Registry::new(limits, dice.clone(), metrics.clone(), BoxCloneSyncService::new(forward.clone()));
         // A shared stream asks `forward` itself: it has a patience of its own, one for all who wait. A request of
         // a client's is held while the upstream is away.
-        let held = BoxCloneSyncService::new(Outage::new(forward, config.outage_hold));
+        let held = BoxCloneSyncService::new(Outage::new(forward, config.outage_hold, dice));
         let routes = Routes::new(config.routes.clone());
         let splice = Splice::new(held, routes, registry.clone(), &metrics, config.server().stall);
         // Outermost first: the server's limits, then what no request may do, then the splice.

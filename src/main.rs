@@ -1,6 +1,12 @@
 //! The binary: arguments, logging, runtime, exit code; nothing else.
 
-use std::{error::Error, io, io::Write as _, process::ExitCode};
+use std::{
+    error::Error,
+    io::{self, IsTerminal as _, Write as _},
+    net::SocketAddr,
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{Args, Parser, Subcommand};
 use respool::{
@@ -38,6 +44,35 @@ enum Command {
         /// The file
         file: String,
     },
+    /// See it work: an event server, respool in front of it, and a network that is cut again and again
+    #[command(after_help = DEMO)]
+    Demo(Demo),
+}
+
+const DEMO: &str = "Exit codes: 0 if the right side is whole, 1 if it is not or nothing could be started, 2 wrong \
+                    arguments.";
+
+#[derive(Args)]
+struct Demo {
+    /// How long, such as 10s; until Ctrl-C unless given
+    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
+    length: Option<Duration>,
+    /// Where the page is; the next free port is taken where this one is not
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8090")]
+    listen: SocketAddr,
+    /// How often the network is cut; at least 2s
+    #[arg(long, value_name = "TIME", value_parser = cut_every, default_value = "4s")]
+    cut_every: Duration,
+    /// error, warn, info, debug or trace, warn unless given [env: RESPOOL_LOG]
+    #[arg(long, value_name = "LEVEL")]
+    log: Option<String>,
+}
+
+fn cut_every(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(every) if every < command::demo::SHORTEST => Err("readers need a moment; give at least 2s".into()),
+        every => every.map_err(|wrong| wrong.to_string()),
+    }
 }
 
 #[derive(Args)]
@@ -65,6 +100,7 @@ fn main() -> ExitCode {
         None => run(arguments.run),
         Some(Command::Run(arguments)) => run(arguments),
         Some(Command::Check { file }) => check(&file),
+        Some(Command::Demo(arguments)) => demo(arguments),
     };
     done.unwrap_or_else(|error| {
         say(error.as_ref());
@@ -101,6 +137,24 @@ async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     let drain = Drain::new(config.drain_time);
     let app = App::new(&config, config.upstream.dialer(), Dice::new()?, Metrics::new(), drain);
     Ok(command::run::run(&config, app).await?)
+}
+
+fn demo(arguments: Demo) -> Result<ExitCode, Box<dyn Error>> {
+    let Demo { length, listen, cut_every, log } = arguments;
+    // The screen is the demo's: a log has something to say only when something is wrong.
+    let quiet = |name: &str| {
+        let said = env(name).filter(|value| !value.trim().is_empty());
+        said.or_else(|| (name == "RESPOOL_LOG").then(|| "warn".to_owned()))
+    };
+    if let Err(wrong) = log::start(log.as_deref(), &quiet) {
+        say(&wrong);
+        return Ok(ExitCode::from(WRONG));
+    }
+    let settings = command::demo::Settings { length, listen, cut_every };
+    let (mut out, terminal) = (io::stdout(), io::stdout().is_terminal());
+    let demo = command::demo::run(settings, &mut out, terminal);
+    let whole = tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(demo)?;
+    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn env(name: &str) -> Option<String> {

@@ -136,18 +136,18 @@ where
         let client = TokioIo::new(Client::new(socket, control.clone(), keep));
         let handler = Handler::new(self.service.clone(), control, peer);
         let connection = self.http.serve_connection(client, handler).with_upgrades();
-        let (begun, over) = (self.drain.begun(), self.drain.over());
+        let drain = self.drain.clone();
         async move {
             let _witness = Witness;
-            let (mut connection, mut over) = (pin!(connection), pin!(over));
+            let mut connection = pin!(connection);
             let ended = tokio::select! {
                 ended = connection.as_mut() => ended,
-                () = begun => {
+                () = drain.begun() => {
                     // Ends keep-alive only. A stream's body, which would never end, sees the drain for itself.
                     connection.as_mut().graceful_shutdown();
                     tokio::select! {
                         ended = connection => ended,
-                        () = &mut over => return,
+                        () = drain.over() => return,
                     }
                 }
             };

@@ -1,4 +1,5 @@
 //! What the program does beside proxying.
 
 pub mod check;
+pub mod demo;
 pub mod run;

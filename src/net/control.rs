@@ -20,6 +20,9 @@ use tokio::{
 
 use crate::drain::{Drain, Presence};
 
+/// How long a client that sends to a closed connection is listened to.
+const LINGER: Duration = Duration::from_secs(2);
+
 /// Whose connection a request came by; `None` for a unix socket. In each request's extensions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Peer(pub Option<IpAddr>);
@@ -51,6 +54,7 @@ struct Shared {
     reset: AtomicBool,
     flush_wanted: AtomicBool,
     flushed: AtomicBool,
+    upgraded: AtomicBool,
     drain: Drain,
 }
 
@@ -63,6 +67,7 @@ impl Control {
             reset: AtomicBool::new(false),
             flush_wanted: AtomicBool::new(false),
             flushed: AtomicBool::new(false),
+            upgraded: AtomicBool::new(false),
             drain,
         }))
     }
@@ -102,6 +107,11 @@ impl Control {
         self.0.flushed.load(Relaxed)
     }
 
+    /// Says that from now on the connection carries something else than HTTP.
+    pub(crate) fn note_upgrade(&self) {
+        self.0.upgraded.store(true, Relaxed);
+    }
+
     fn stall(&self) -> Option<Duration> {
         match self.0.stall.load(Relaxed) {
             0 => None,
@@ -117,15 +127,26 @@ pub struct Client<S: Socket, K = ()> {
     socket: S,
     control: Control,
     stalled: Option<Pin<Box<Sleep>>>,
+    lingering: Lingering,
     _presence: Presence,
     _keep: K,
+}
+
+/// Not => Shut => Reading, each only once.
+#[derive(Debug)]
+enum Lingering {
+    Not,
+    /// Our side is closed.
+    Shut,
+    /// What the client still sends is read and dropped, until then.
+    Reading(Pin<Box<Sleep>>),
 }
 
 impl<S: Socket, K> Client<S, K> {
     /// Wraps a socket; `keep` is dropped with it, also after an upgrade has carried it elsewhere.
     pub fn new(socket: S, control: Control, keep: K) -> Self {
         let presence = control.drain().presence();
-        Self { socket, control, stalled: None, _presence: presence, _keep: keep }
+        Self { socket, control, stalled: None, lingering: Lingering::Not, _presence: presence, _keep: keep }
     }
 
     /// What a write came to: progress forgets the stall, waiting counts towards it.
@@ -138,6 +159,25 @@ impl<S: Socket, K> Client<S, K> {
         let timer = self.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
         ready!(timer.as_mut().poll(cx));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")))
+    }
+
+    /// Reads and drops what the client is still sending to a side that is closed, for a moment: closed with bytes
+    /// unread, the kernel sends a reset, which can take the answer (a 413 to an upload, say) from the client.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut dropped = [0; 4096];
+        loop {
+            let mut buf = ReadBuf::new(&mut dropped);
+            let read = Pin::new(&mut self.socket).poll_read(cx, &mut buf);
+            match (read, &mut self.lingering) {
+                (Poll::Ready(Ok(())), lingering) if !buf.filled().is_empty() => {
+                    if !matches!(lingering, Lingering::Reading(_)) {
+                        *lingering = Lingering::Reading(Box::pin(sleep(LINGER)));
+                    }
+                }
+                (Poll::Pending, Lingering::Reading(timer)) => return timer.as_mut().poll(cx),
+                _ => return Poll::Ready(()),
+            }
+        }
     }
 }
 
@@ -190,7 +230,15 @@ impl<S: Socket, K: Unpin> AsyncWrite for Client<S, K> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+        if matches!(self.lingering, Lingering::Not) {
+            ready!(Pin::new(&mut self.socket).poll_shutdown(cx))?;
+            self.lingering = Lingering::Shut;
+        }
+        // After an upgrade either side may close first, and what the other still sends is for somebody else.
+        if !self.control.0.upgraded.load(Relaxed) {
+            ready!(self.poll_linger(cx));
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

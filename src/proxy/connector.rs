@@ -39,9 +39,9 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, _: Uri) -> Self::Future {
         let dialled = self.0.dial();
-        Box::pin(
-            async move { Ok(TokioIo::new(Wire { io: dialled.await?, past: Past::default(), fresh: true })) },
-        )
+        Box::pin(async move {
+            Ok(TokioIo::new(Wire { io: dialled.await?, past: Past::default(), fresh: true, deaf: false }))
+        })
     }
 }
 
@@ -87,6 +87,24 @@ pub(super) struct Wire {
     past: Past,
     /// Whether the next read is the first after a write.
     fresh: bool,
+    /// Whether the upstream takes no more.
+    deaf: bool,
+}
+
+impl Wire {
+    /// What a write came to. An upstream that closes without reading a request to its end has often answered it (with
+    /// a 413, say): an error would have hyper drop that answer unread. So the write waits, and what ends the
+    /// connection is what is read: the answer, then the end, which cannot be far.
+    fn written<T>(&mut self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset};
+        match written {
+            Poll::Ready(Err(fault)) if matches!(fault.kind(), BrokenPipe | ConnectionReset) => {
+                self.deaf = true;
+                Poll::Pending
+            }
+            written => written,
+        }
+    }
 }
 
 impl Connection for Wire {
@@ -113,16 +131,24 @@ impl AsyncRead for Wire {
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if self.deaf {
+            return Poll::Pending;
+        }
         self.fresh = true;
-        Pin::new(&mut self.io).poll_write(cx, buf)
+        let written = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.written(written)
     }
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.deaf {
+            return Poll::Pending;
+        }
         self.fresh = true;
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.written(written)
     }
     fn is_write_vectored(&self) -> bool {
         self.io.is_write_vectored()

@@ -38,6 +38,8 @@ use crate::{
 const IDLE: Duration = Duration::from_secs(4);
 /// How many upstream connections wait.
 const MAX_IDLE: usize = 128;
+/// The bytes that an answer's head may have, and that are read ahead of a client.
+const READ_AHEAD: usize = 64 * 1024;
 
 /// The `Host` that the upstream gets.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -101,6 +103,7 @@ impl Forward {
                 .pool_idle_timeout(IDLE)
                 .pool_max_idle_per_host(idle)
                 .http1_preserve_header_case(true)
+                .http1_max_buf_size(READ_AHEAD)
                 // Covers only requests of which nothing was sent; the others are ours to judge.
                 .retry_canceled_requests(true)
                 .set_host(false)
@@ -151,17 +154,12 @@ impl Inner {
 
     /// Makes the client's request one to the upstream, and says whether it asks for an upgrade.
     fn rewrite(&self, request: &mut Request<Relay>) -> Result<bool, Fault> {
-        let sized = request.body().size_hint().exact().is_some() || request.body().is_end_stream();
         let (mut parts, body) = std::mem::take(request).into_parts();
         if self.settings.forwarded {
             forwarded(&mut parts);
         }
         let upgrades = hygiene::strip_request(&mut parts);
-        if !sized {
-            // hyper sends no body with a GET unless told to.
-            parts.headers.remove(header::CONTENT_LENGTH);
-            parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        }
+        frame(&mut parts.headers, &body);
         self.address(&mut parts)?;
         parts.version = Version::HTTP_11;
         *request = Request::from_parts(parts, body);
@@ -169,17 +167,23 @@ impl Inner {
     }
 
     fn address(&self, parts: &mut Parts) -> Result<(), Fault> {
+        let target = std::mem::take(&mut parts.uri).into_parts();
+        let host = match self.settings.host {
+            HostPolicy::Keep if parts.headers.contains_key(header::HOST) => None,
+            // An absolute target names the host that an HTTP/1.0 client has no other place for.
+            HostPolicy::Keep => target.authority.as_ref().or(Some(&self.authority)),
+            HostPolicy::Upstream => Some(&self.authority),
+        };
+        if let Some(host) = host {
+            let host =
+                HeaderValue::from_str(host.as_str()).map_err(|_| Fault::Request("the Host is malformed"))?;
+            parts.headers.insert(header::HOST, host);
+        }
         let mut to = http::uri::Parts::default();
         to.scheme = Some(Scheme::HTTP);
         to.authority = Some(self.authority.clone());
-        let root = || PathAndQuery::from_static("/");
-        to.path_and_query =
-            Some(std::mem::take(&mut parts.uri).into_parts().path_and_query.unwrap_or_else(root));
+        to.path_and_query = target.path_and_query.or(Some(PathAndQuery::from_static("/")));
         parts.uri = Uri::from_parts(to).map_err(|_| Fault::Request("the target is no path"))?;
-        if self.settings.host == HostPolicy::Upstream || !parts.headers.contains_key(header::HOST) {
-            let host = HeaderValue::from_str(self.authority.as_str());
-            parts.headers.insert(header::HOST, host.map_err(|_| Fault::Request("the upstream has no name"))?);
-        }
         Ok(())
     }
 
@@ -193,6 +197,24 @@ impl Inner {
             Some(request) if was_stale(&fault) => self.fresh.request(request).await.map(noted).map_err(judge),
             _ => Err(judge(fault)),
         }
+    }
+}
+
+/// Has the headers say how the body is framed, whatever they said before: hyper takes their word for it, and sends no
+/// body with a GET unless told to.
+fn frame(headers: &mut HeaderMap, body: &Relay) {
+    let length = if body.is_end_stream() { Some(0) } else { body.size_hint().exact() };
+    let Some(length) = length else {
+        headers.remove(header::CONTENT_LENGTH);
+        headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        return;
+    };
+    let told = headers.get(header::CONTENT_LENGTH).map(|told| told == length.to_string().as_str());
+    match told {
+        Some(true) => {}
+        // No body and no word about it is how most requests come.
+        None | Some(false) if length == 0 => drop(headers.remove(header::CONTENT_LENGTH)),
+        None | Some(false) => drop(headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length))),
     }
 }
 
@@ -318,5 +340,48 @@ fn forwarded(parts: &mut Parts) {
     if let (false, Some(host)) = (headers.contains_key(FORWARDED_HOST), headers.get(header::HOST)) {
         let host = host.clone();
         headers.insert(FORWARDED_HOST, host);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Unsized;
+
+    impl Body for Unsized {
+        type Data = Bytes;
+        type Error = BoxError;
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+            Poll::Pending
+        }
+    }
+
+    #[track_caller]
+    fn framed(told: Option<&str>, body: Relay, wanted: &[(&str, &str)]) {
+        let mut headers = HeaderMap::new();
+        if let Some(told) = told {
+            headers.insert(header::CONTENT_LENGTH, told.parse().unwrap());
+        }
+        frame(&mut headers, &body);
+        let seen: Vec<_> =
+            headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        assert_eq!(seen, wanted);
+    }
+
+    #[test]
+    fn a_request_is_framed_as_its_body_is() {
+        let unsized_body = || Unsized.boxed_unsync();
+        framed(None, body::empty(), &[]);
+        framed(Some("0"), body::empty(), &[("content-length", "0")]);
+        framed(Some("5"), body::empty(), &[]);
+        framed(Some("5"), body::full("hello"), &[("content-length", "5")]);
+        framed(None, body::full("hello"), &[("content-length", "5")]);
+        framed(Some("7"), body::full("hello"), &[("content-length", "5")]);
+        framed(Some("7"), unsized_body(), &[("transfer-encoding", "chunked")]);
+        framed(None, unsized_body(), &[("transfer-encoding", "chunked")]);
     }
 }

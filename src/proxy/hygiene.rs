@@ -150,7 +150,7 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
     tokens(headers, name).any(|token| token.eq_ignore_ascii_case(wanted.as_bytes()))
 }
 
-/// Whether a request is for an event stream: a GET that accepts nothing but, or first of all, one.
+/// Whether a request is for an event stream: a GET whose `Accept` names one.
 #[must_use]
 pub fn wants_events(request: &Parts) -> bool {
     let is_events = |range: &[u8]| {

@@ -2,22 +2,21 @@
 //! and gives up after any status but 200.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
 
 use http::{Request, Response, request::Parts};
 use http_body::Body as _;
-use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::time::{Instant, sleep};
 use tower::{Service, ServiceExt as _};
 
 use super::hygiene;
 use crate::{
     body::{self, Relay},
+    dice::Dice,
     fault::Fault,
-    net::BoxFuture,
+    net::{BoxFuture, Control},
 };
 
 /// The longest first pause between two attempts; each later one may be twice as long.
@@ -33,25 +32,19 @@ pub struct Patient;
 /// again, after pauses, until `hold` has passed, and then fail with [`Fault::Outage`].
 ///
 /// It holds a GET without a body that accepts `text/event-stream` or carries [`Patient`]; any other request passes
-/// and fails at once. An answer, whatever its status, ends the wait. Dropping the future gives up.
+/// and fails at once. An answer, whatever its status, ends the wait, and so does the begin of the drain (by
+/// [`Control`], where the request has one). Dropping the future gives up.
 #[derive(Clone, Debug)]
 pub struct Outage<S> {
     inner: S,
     hold: Duration,
-    dice: Arc<Mutex<StdRng>>,
+    dice: Dice,
 }
 
 impl<S> Outage<S> {
-    /// Holds requests for up to `hold`.
-    pub fn new(inner: S, hold: Duration) -> Self {
-        // Jitter is no secret: the clock is seed enough.
-        let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Self::seeded(inner, hold, seed.as_nanos() as u64)
-    }
-
-    /// The same, with pauses that a test can repeat.
-    pub fn seeded(inner: S, hold: Duration, seed: u64) -> Self {
-        Self { inner, hold, dice: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))) }
+    /// Holds requests for up to `hold`, with pauses that `dice` draws.
+    pub fn new(inner: S, hold: Duration, dice: Dice) -> Self {
+        Self { inner, hold, dice }
     }
 }
 
@@ -87,6 +80,7 @@ where
 {
     async fn insist(self, parts: Parts) -> Result<Response<B>, Fault> {
         let deadline = Instant::now() + self.hold;
+        let drain = parts.extensions.get::<Control>().map(|control| control.drain().clone());
         let mut longest = FIRST;
         loop {
             let request = Request::from_parts(parts.clone(), body::empty());
@@ -100,7 +94,15 @@ where
             }
             tracing::debug!(reason = %fault, "an event stream is held");
             // Full jitter: clients that lost the same upstream must not return to it in step.
-            sleep(self.roll(longest).min(left)).await;
+            let pause = sleep(self.dice.up_to(longest).min(left));
+            match &drain {
+                // Whoever is held would only hold up the end; it comes back to whoever serves next.
+                Some(drain) => tokio::select! {
+                    () = pause => {}
+                    () = drain.begun() => return Err(Fault::Outage(Box::new(fault))),
+                },
+                None => pause.await,
+            }
             longest = (longest * 2).min(LONGEST);
         }
     }
@@ -109,23 +111,22 @@ where
     fn attempt(&self, request: Request<Relay>) -> BoxFuture<Result<Response<B>, Fault>> {
         Box::pin(self.inner.clone().oneshot(request))
     }
-
-    fn roll(&self, longest: Duration) -> Duration {
-        let share = self.dice.lock().unwrap_or_else(PoisonError::into_inner).random::<f64>();
-        longest.mul_f64(share)
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    };
 
     use super::*;
 
     /// An upstream that is away for the first `away` attempts, and the attempts it saw.
     fn upstream(away: u32) -> (impl Fn(&'static str) -> Request<Relay>, Outage<Away>, Arc<AtomicU32>) {
         let asked = Arc::new(AtomicU32::new(0));
-        let service = Outage::seeded(Away { away, asked: asked.clone() }, Duration::from_secs(5), 7);
+        let service =
+            Outage::new(Away { away, asked: asked.clone() }, Duration::from_secs(5), Dice::seeded(7));
         let request =
             |accept| Request::get("/").header(http::header::ACCEPT, accept).body(body::empty()).unwrap();
         (request, service, asked)
@@ -170,6 +171,21 @@ mod tests {
         // The clock has milliseconds.
         assert!((4999..=5001).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
         assert!((6..60).contains(&asked.load(Relaxed)), "{asked:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_lets_go_of_who_is_held() {
+        let (request, service, _) = upstream(u32::MAX);
+        let drain = crate::drain::Drain::default();
+        let mut request = request("text/event-stream");
+        request.extensions_mut().insert(Control::new(drain.clone()));
+        let held = tokio::spawn(service.oneshot(request));
+        sleep(Duration::from_secs(1)).await;
+        assert!(!held.is_finished());
+        let start = Instant::now();
+        drain.begin();
+        assert!(matches!(held.await.unwrap(), Err(Fault::Outage(_))));
+        assert_eq!(start.elapsed(), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]

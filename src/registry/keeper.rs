@@ -19,10 +19,9 @@ use crate::{
     body::{self, Relay},
     fault::Fault,
     head::{self, Head, LAST_EVENT_ID},
-    id::Asked,
     metrics::{self, Connect, RouteMetrics},
     pump::{Keep, Outcome, Pump, now},
-    window::{End, Gap, LiveWindow, Verdict, Window},
+    window::{End, LiveWindow, Window},
 };
 
 /// The first pause before the upstream is asked again; it doubles up to the last one, each with full jitter.
@@ -151,13 +150,7 @@ impl Keeper {
         state.phase = Phase::Live(live.clone());
         let line = std::mem::take(&mut state.line);
         drop(state);
-        let joined = |asker: &Asker| {
-            let verdict = match head::asked(&asker.request.headers) {
-                Asked::Nothing => Verdict::Fresh,
-                _ => Verdict::Gap(Gap::Generation),
-            };
-            Joined { verdict, cursor: live.window.attach_at_start() }
-        };
+        let joined = |asker: &Asker| Joined { verdict: asker.verdict, cursor: live.window.attach_at_start() };
         if let Some(asker) = asker {
             let joined = joined(&asker);
             let _ = asker.answer.send(Answer::Opened(Box::new(head), joined));

@@ -22,7 +22,7 @@ use crate::{
     metrics::Kind,
     pump::now,
     route::{Key, Route},
-    window::{LiveWindow, Verdict},
+    window::{Gap, LiveWindow, Verdict},
 };
 
 /// How many of the clients admitted last are remembered, for a reconnect with the request of one of them.
@@ -65,6 +65,8 @@ pub struct Live {
 /// A client that waits for the stream to be opened.
 pub(super) struct Asker {
     pub(super) request: Arc<Parts>,
+    /// How it was judged when it came: what it may have is in no generation that there is.
+    pub(super) verdict: Verdict,
     pub(super) since: Instant,
     pub(super) answer: oneshot::Sender<Answer>,
 }
@@ -179,7 +181,11 @@ impl SharedStream {
             Phase::Opening if matches!(asked, Asked::Foreign(_)) => Some(Entry::Foreign),
             Phase::Opening => {
                 let (answer, line) = oneshot::channel();
-                state.line.push_back(Asker { request: request.clone(), since: now(), answer });
+                let verdict = match asked {
+                    Asked::Nothing => Verdict::Fresh,
+                    _ => Verdict::Gap(Gap::Generation),
+                };
+                state.line.push_back(Asker { request: request.clone(), verdict, since: now(), answer });
                 self.asked.notify_one();
                 Some(Entry::Line(line))
             }

@@ -5,7 +5,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response, Version};
+use http::{Method, Request, Response, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tower::{Service, ServiceExt as _};
@@ -45,17 +45,28 @@ where
         let control = self.control.clone();
         request.extensions_mut().insert(control.clone());
         request.extensions_mut().insert(self.peer);
-        // HTTP/1.0 has no last chunk: there, only a reset tells a cut from an end.
-        let unframed = request.version() == Version::HTTP_10;
+        let (old, to_head) = (request.version() == Version::HTTP_10, request.method() == Method::HEAD);
         let answered = self.service.clone().oneshot(request);
         Box::pin(async move {
             let response = answered.await.map_err(Into::into)?;
+            // Without a length, only a reset tells an HTTP/1.0 client a cut from an end.
+            let unframed = old && !to_head && is_unsized(&response);
             if unframed {
                 control.reset_on_close();
+            }
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                control.note_upgrade();
             }
             Ok(response.map(|body| Whole { body, control, unframed, fault: None }))
         })
     }
+}
+
+/// Whether a response has a body whose length it does not say.
+fn is_unsized(response: &Response<impl Body>) -> bool {
+    let bodiless = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let told = response.headers().contains_key(header::CONTENT_LENGTH);
+    !bodiless && !told && response.body().size_hint().exact().is_none()
 }
 
 pin_project_lite::pin_project! {

@@ -71,6 +71,48 @@ async fn over_the_limit_clients_wait_their_turn() {
 }
 
 #[tokio::test]
+async fn an_upgraded_connection_keeps_its_place() {
+    within(async {
+        let limits = Limits { connections: 1, ..Limits::default() };
+        let origin = Origin::start(|mut visit| async move {
+            visit.request().await;
+            visit.send("HTTP/1.1 101 S\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n").await;
+            // Our side closes first; what the client says after that still has to arrive.
+            visit.shut().await;
+            assert_eq!(visit.rest().await.0, b"last words");
+        })
+        .await;
+        let proxy = Proxy::with(&format!("http://{}", origin.address), Settings::default(), limits);
+        let mut first = proxy.connect().await;
+        first.ask("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n").await;
+        assert_eq!(first.rest().await.1, End::Closed);
+        let mut second = proxy.connect().await;
+        second.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert_eq!(second.unasked().await, b"");
+        first.send("last words").await;
+        drop(first);
+        assert_eq!(second.answer(false).await.status(), 502);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_descriptors_it_waits_and_goes_on() {
+    within(async {
+        let origin = Origin::saying(OK).await;
+        let binary = Binary::with_descriptors(origin.address, 24).await;
+        let mut clients = Vec::new();
+        for _ in 0..40 {
+            clients.push(binary.connect().await);
+        }
+        until(|| binary.log().contains("accepting failed")).await;
+        clients.clear();
+        assert_eq!(binary.connect().await.ask(GET).await.text(), "ok");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_drain_lets_requests_finish_and_takes_no_new_ones() {
     within(async {
         let (origin, go) = slow().await;

@@ -405,6 +405,27 @@ async fn an_old_client_that_asks_for_it_keeps_its_connection() {
     .await;
 }
 
+#[tokio::test]
+async fn an_old_client_that_got_everything_sees_a_proper_end() {
+    within(async {
+        for (method, answer) in [
+            ("GET", OK),
+            ("HEAD", OK),
+            ("GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n"),
+            ("GET", "HTTP/1.1 204 No Content\r\n\r\n"),
+            ("HEAD", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
+            ("GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        ] {
+            let origin = Origin::saying(answer).await;
+            let proxy = Proxy::to(origin.address);
+            let mut client = proxy.connect().await;
+            client.ask(format!("{method} / HTTP/1.0\r\n\r\n")).await;
+            assert_eq!(client.rest().await, (Vec::new(), End::Closed), "{method} {answer}");
+        }
+    })
+    .await;
+}
+
 /// An upstream that is lost in the middle of a body.
 async fn cut_short() -> Origin {
     Origin::start(|mut visit| async move {
@@ -590,6 +611,56 @@ async fn a_broken_request_body_never_ends_properly_at_the_upstream() {
             let (body, _, end) = ended.recv().await.unwrap();
             assert_eq!(end, End::Cut, "{rest}");
             assert!(body.starts_with(b"abc"), "{rest}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_before_the_upload_is_through_arrives() {
+    within(async {
+        let origin = Origin::start(|mut visit| async move {
+            visit.request().await;
+            visit.exactly(10_000).await;
+            visit.send("HTTP/1.1 413 Too Much\r\nContent-Length: 4\r\nConnection: close\r\n\r\nstop").await;
+        })
+        .await;
+        for _ in 0..20 {
+            let mut client = Proxy::to(origin.address).connect().await;
+            client.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n").await;
+            // As clients do that look for the answer only when they have said all that they can.
+            for _ in 0..100 {
+                if client.try_send(vec![b'a'; 100_000]).await.is_err() {
+                    break;
+                }
+            }
+            let answer = client.answer(false).await;
+            assert_eq!((answer.status(), answer.text().as_str()), (413, "stop"));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn odd_targets_arrive_as_they_are() {
+    within(async {
+        let origin = Origin::saying(OK).await;
+        let proxy = Proxy::to(origin.address);
+        for target in [
+            "/",
+            "//",
+            "/?",
+            "/a?b?c",
+            "/%2e%2e/%zz",
+            "/a;b=c/./..",
+            "/{}|\\^\"'",
+            "/\u{e9}",
+            "/?q={'a':[1]}|\\^`",
+            "/a:80",
+        ] {
+            let answer = proxy.connect().await.ask(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+            assert_eq!(answer.status(), 200, "{target}");
+            assert_eq!(origin.heads().pop().unwrap()[0], format!("GET {target} HTTP/1.1"));
         }
     })
     .await;

@@ -10,6 +10,8 @@ mod bulk;
 mod command;
 /// What the operator wrote: what it resolves to, or what is wrong with it and where.
 mod config;
+/// The demo: what it says of both sides, and the code that it exits with.
+mod demo;
 /// The files in `deploy/` hold: the example loads and is complete, the unit starts what exists.
 mod deploy;
 /// Beginning and end: limits, signals, drains, what is left of what was open.
@@ -18,9 +20,21 @@ mod edges;
 mod format;
 /// Everything that is no event stream: bytes and headers unchanged, upgrades, trailers, 1xx.
 mod forward;
+/// Fall off by count, by bytes, by age, by generation; an empty window; a cursor ahead; ids that are not ours.
+mod gap;
 /// Requests that a proxy must refuse, raw, on real sockets.
 mod hygiene;
+/// Which requests share a stream, and which never may.
+mod identity;
+/// The import table in `src/lib.rs` is what the sources do.
+mod layers;
+/// Memory, lingering connections, streams: bounded by configuration, whatever clients and upstreams do.
+mod limits;
+/// Sessions: one upstream connection for one client, which it finds again.
+mod private;
 /// Cut the client at every byte: what it holds plus what it gets equals what the upstream sent.
 mod resume;
 
+/// Shared streams: one upstream connection for all, each client admitted, a new generation when it is lost.
+mod shared;
 mod support;

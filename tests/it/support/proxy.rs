@@ -8,6 +8,7 @@ use std::{
 };
 
 use respool::{
+    dice::Dice,
     drain::Drain,
     metrics::Metrics,
     net::{Address, Listener, Upstream},
@@ -43,7 +44,8 @@ impl Proxy {
     pub(crate) fn on(listener: Listener, upstream: &str, settings: Settings, limits: Limits) -> Drain {
         let upstream: Upstream = upstream.parse().unwrap();
         let drain = Drain::new(Duration::from_secs(20));
-        let held = Outage::new(Forward::new(&upstream, settings), Duration::from_millis(700));
+        let held =
+            Outage::new(Forward::new(&upstream, settings), Duration::from_millis(700), Dice::seeded(7));
         let service = Answer::new(held, Metrics::new());
         tokio::spawn(Server::new(service, limits, drain.clone()).run(listener));
         drain
@@ -63,9 +65,19 @@ pub(crate) struct Binary {
 
 impl Binary {
     pub(crate) async fn to(upstream: SocketAddr) -> Self {
+        Self::start(upstream, "exec \"$0\" \"$@\"").await
+    }
+
+    /// With so many file descriptors and no more.
+    pub(crate) async fn with_descriptors(upstream: SocketAddr, descriptors: u32) -> Self {
+        Self::start(upstream, &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"")).await
+    }
+
+    async fn start(upstream: SocketAddr, shell: &str) -> Self {
         // A port that was free a moment ago: the binary does not tell which one it got.
         let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_respool"))
+        let mut child = Command::new("sh")
+            .args(["-c", shell, env!("CARGO_BIN_EXE_respool")])
             .args(["--upstream", &format!("http://{upstream}"), "--listen", &address.to_string()])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -95,6 +95,11 @@ impl Wire {
         self.io.write_all(bytes.as_ref()).await
     }
 
+    /// Closes our side, as who has said all and still listens.
+    pub(crate) async fn shut(&mut self) {
+        self.io.shutdown().await.unwrap();
+    }
+
     /// Sends a request and reads its answer.
     pub(crate) async fn ask(&mut self, request: impl AsRef<[u8]>) -> Answer {
         self.send(&request).await;

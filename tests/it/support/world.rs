@@ -194,6 +194,11 @@ pub struct Exchange {
 }
 
 impl Exchange {
+    /// The next request on this connection, which was kept after a proper end.
+    pub async fn again(&mut self) {
+        timeout(Duration::from_secs(60), self.read_request()).await.expect("another request");
+    }
+
     async fn read_request(&mut self) {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {

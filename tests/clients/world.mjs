@@ -1,0 +1,321 @@
+// What real clients are tested with: an event server, respool in front of it, and a relay that cuts connections.
+//
+//     client ── relay ── respool ── event server
+//
+// The relay is a plain TCP relay: a cut destroys sockets, in the middle of whatever was on its way.
+
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import net from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+import express from 'express'
+
+export { sleep }
+
+/** What event `n` says besides its number: of every length, and not ASCII alone. */
+export function text(n) {
+  return 'grün €4 😀 '.repeat((n * 7919) % 97)
+}
+
+/** An event server as people write them: it numbers its events in their data, and has never heard of ids. */
+export class Origin {
+  /** Connections that were ever made to a path, and those that are open. */
+  asked = new Map()
+  open = new Map()
+  /** How many requests brought an id: ours must not come here, and the server has none. */
+  ids = 0
+  /** The number of the last event. */
+  n = 0
+  #feeds = new Set()
+  #heart
+  #mouth
+
+  static async start(pages = {}) {
+    const origin = new Origin()
+    const app = express()
+    for (const path of ['/feed', '/shared', '/admitted']) {
+      app.get(path, (request, response) => origin.#feed(path, request, response))
+    }
+    for (const [path, page] of Object.entries(pages)) app.get(path, (_, response) => response.send(page))
+    origin.server = app.listen(0, '127.0.0.1')
+    await once(origin.server, 'listening')
+    origin.url = `http://127.0.0.1:${origin.server.address().port}`
+    origin.#heart = setInterval(() => origin.#write(': beat\n\n'), 50)
+    return origin
+  }
+
+  /** Everybody who is connected gets what happens from now on. */
+  #feed(path, request, response) {
+    this.asked.set(path, (this.asked.get(path) ?? 0) + 1)
+    this.open.set(path, (this.open.get(path) ?? 0) + 1)
+    if (request.get('last-event-id')) this.ids += 1
+    response.set({ 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-cache' })
+    response.write('retry: 200\n\n')
+    this.#feeds.add(response)
+    response.on('close', () => {
+      this.#feeds.delete(response)
+      this.open.set(path, this.open.get(path) - 1)
+    })
+  }
+
+  /** An event every few milliseconds, until `quiet`. */
+  talk() {
+    this.#mouth = setInterval(() => this.say(), 5)
+  }
+
+  quiet() {
+    clearInterval(this.#mouth)
+  }
+
+  /** One event: in lines that end as they like, with a comment in between now and then. */
+  say() {
+    const n = ++this.n
+    const end = n % 3 ? '\n' : '\r\n'
+    const lines = [`data: {"n":${n},`, ...(n % 5 ? [] : [': in between']), `data: "text":"${text(n)}"}`]
+    this.#write(lines.join(end) + end + end)
+  }
+
+  #write(bytes) {
+    for (const feed of this.#feeds) feed.write(bytes)
+  }
+
+  stop() {
+    this.quiet()
+    clearInterval(this.#heart)
+    this.server.close()
+    this.server.closeAllConnections()
+  }
+}
+
+/** The binary, with a configuration file of its own. */
+export class Respool {
+  static async start(upstream) {
+    const respool = new Respool()
+    respool.place = mkdtempSync(join(tmpdir(), 'respool-clients-'))
+    const file = join(respool.place, 'respool.toml')
+    writeFileSync(
+      file,
+      `listen = "127.0.0.1:0"
+admin = "127.0.0.1:0"
+drain = { time = "1s" }
+
+[[route]]
+path = "/shared"
+mode = "shared"
+key = ["path"]
+admit = "none"
+
+[[route]]
+path = "/admitted"
+mode = "shared"
+key = ["path"]
+
+[[route]]
+path = "/feed"
+`,
+    )
+    const binary = process.env.RESPOOL ?? 'respool'
+    const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('RESPOOL')))
+    const child = spawn(binary, ['--upstream', upstream, '--config', file, '--log', 'info'], {
+      env,
+      stdio: ['ignore', 'inherit', 'pipe'],
+    })
+    respool.child = child
+    respool.exit = once(child, 'exit')
+    respool.exit.catch((error) => fail(`${binary} cannot be run: ${error.message}`))
+    // Whatever becomes of us, it does not stay behind.
+    process.on('exit', () => child.kill('SIGKILL'))
+    // It says where it listens: clients first, the admin second.
+    respool.said = []
+    const addresses = []
+    await new Promise((resolve) => {
+      createInterface({ input: child.stderr }).on('line', (line) => {
+        respool.said.push(line)
+        const address = /"address":"127\.0\.0\.1:(\d+)"/.exec(line)
+        if (address) addresses.push(Number(address[1]))
+        if (line.includes('"serving"')) resolve()
+      })
+      respool.exit.then(() => respool.stopping || fail(`respool ended:\n${respool.said.join('\n')}`), () => {})
+    })
+    ;[respool.port, respool.admin] = addresses
+    return respool
+  }
+
+  /** How requests of a route were answered, by what `respool_answers_total` says: only what is not zero. */
+  async answers(route) {
+    const response = await fetch(`http://127.0.0.1:${this.admin}/metrics`)
+    const lines = (await response.text()).matchAll(/^respool_answers_total\{route="(.+?)",answer="(.+?)"\} (\d+)$/gm)
+    const ours = [...lines].filter(([, of, , count]) => of === route && count !== '0')
+    return Object.fromEntries(ours.map(([, , answer, count]) => [answer, Number(count)]).sort())
+  }
+
+  /** Tells it to end, and says with what code it did. */
+  async stop() {
+    this.stopping = true
+    this.child.kill('SIGTERM')
+    const [code] = await this.exit
+    rmSync(this.place, { recursive: true })
+    return code
+  }
+}
+
+/** A TCP relay that cuts. */
+export class Relay {
+  /** How often something was cut. */
+  cuts = 0
+  /** The values of `Respool-Resume` in the heads of streams, by their path. */
+  resumes = new Map()
+  #pairs = new Set()
+
+  static async start(port) {
+    const relay = new Relay()
+    relay.server = net.createServer((client) => relay.#accept(client, port))
+    relay.server.listen(0, '127.0.0.1')
+    await once(relay.server, 'listening')
+    relay.port = relay.server.address().port
+    return relay
+  }
+
+  #accept(client, port) {
+    const pair = { client, origin: net.connect(port, '127.0.0.1'), path: '', seen: '', streams: false, numbered: false, armed: false }
+    this.#pairs.add(pair)
+    const end = () => this.#destroy(pair)
+    for (const socket of [pair.client, pair.origin]) socket.on('error', end).on('close', end)
+    client.on('data', (bytes) => {
+      pair.path = /^GET (\S+) HTTP/.exec(bytes.toString('latin1'))?.[1] ?? pair.path
+      pair.origin.write(bytes)
+    })
+    pair.origin.on('data', (bytes) => this.#back(pair, bytes))
+  }
+
+  #back(pair, bytes) {
+    this.#notice(pair, bytes)
+    if (!pair.armed) return pair.client.write(bytes)
+    // A part of it arrives, and then nothing any more.
+    this.cuts += 1
+    pair.client.end(bytes.subarray(0, Math.floor(Math.random() * bytes.length)), () => this.#destroy(pair))
+    pair.origin.destroy()
+  }
+
+  /** Looks at what came until the head of a stream, and its first id, were seen. */
+  #notice(pair, bytes) {
+    if (pair.numbered) return
+    pair.seen += bytes.toString('latin1')
+    const head = /^HTTP\/1\.1 200 (?:(?!\r\n\r\n)[^])*?content-type: text\/event-stream[^]*?\r\n\r\n/im.exec(pair.seen)
+    if (head && !pair.streams) {
+      pair.streams = true
+      const resume = /^respool-resume: (.*)\r\n/im.exec(head[0])?.[1]
+      this.resumes.set(pair.path, [...(this.resumes.get(pair.path) ?? []), resume])
+    }
+    pair.numbered = pair.streams && /\nid: r\S+\r?\n/.test(pair.seen)
+  }
+
+  #destroy(pair) {
+    this.#pairs.delete(pair)
+    pair.client.destroy()
+    pair.origin.destroy()
+  }
+
+  /** Streams to this path that are being relayed, their heads already seen. */
+  streams(path) {
+    return [...this.#pairs].filter((pair) => pair.path === path && pair.streams && !pair.armed)
+  }
+
+  /** Streams that have brought their client an id. */
+  numbered(path) {
+    return this.streams(path).filter((pair) => pair.numbered)
+  }
+
+  /** Cuts a connection now: by a reset, by a plain close, or in the middle of what comes next. */
+  cut(pair) {
+    const how = Math.random()
+    if (how < 0.5) {
+      pair.armed = true
+      return
+    }
+    this.cuts += 1
+    if (how < 0.75) pair.client.resetAndDestroy()
+    this.#destroy(pair)
+  }
+
+  /** Cuts one stream to this path after the other at random moments, `count` in all. */
+  async cutAtRandom(path, count, pause) {
+    const until = this.cuts + count
+    while (this.cuts < until) {
+      await sleep(Math.random() * pause)
+      const live = this.streams(path)
+      if (live.length === 0) continue
+      const before = this.cuts
+      this.cut(live[Math.floor(Math.random() * live.length)])
+      await eventually(() => this.cuts > before, 'a cut')
+    }
+  }
+
+  stop() {
+    this.server.close()
+    this.#pairs.forEach((pair) => this.#destroy(pair))
+  }
+}
+
+/** Waits until something is so. */
+export async function eventually(is, what, seconds = 10) {
+  for (let tries = 0; tries < seconds * 100; tries++) {
+    if (await is()) return
+    await sleep(10)
+  }
+  fail(`no ${what} within ${seconds} s`)
+}
+
+/** What a client got is `from..=to`, each once, in order, and says what it should. */
+export function whole(events, from, to) {
+  const wrong = events.findIndex(({ n }, at) => n !== from + at)
+  if (wrong >= 0) return `${events[wrong].n} came where ${from + wrong} was due`
+  if (events.length !== to - from + 1) return `${events.length} events came of ${to - from + 1}`
+  const other = events.find((event) => event.text !== text(event.n))
+  return other ? `${other.n} came with another text` : ''
+}
+
+/** Ids are ours, of one generation, and count one up for each event. */
+export function numbered(ids) {
+  const parsed = ids.map((id) => /^r([0-9a-v]{13}|[0-9a-v]{20})-([1-9]\d*)$/.exec(id))
+  const none = parsed.indexOf(null)
+  if (none >= 0) return `${JSON.stringify(ids[none])} is no id of ours`
+  const broken = parsed.findIndex(([, run, n], at) => run !== parsed[0][1] || +n !== +parsed[0][2] + at)
+  return broken < 0 ? '' : `${ids[broken]} came as number ${broken} after ${ids[0]}`
+}
+
+let failed = 0
+
+/** Says whether something holds: `wrong` is what is wrong with it, or nothing. */
+export function check(name, wrong) {
+  if (wrong) failed += 1
+  console.log(wrong ? `not ok - ${name}: ${wrong}` : `ok - ${name}`)
+}
+
+/** Says whether two values are the same. */
+export function same(name, actual, expected) {
+  const [a, b] = [JSON.stringify(actual), JSON.stringify(expected)]
+  check(name, a === b ? '' : `${a} instead of ${b}`)
+}
+
+/** Nothing more can be said after this. */
+export function fail(why) {
+  console.log(`not ok - ${why}`)
+  process.exit(1)
+}
+
+/** Runs a script's parts one after the other, with a deadline for all of them. */
+export async function main(seconds, ...parts) {
+  setTimeout(() => fail(`not done within ${seconds} s`), seconds * 1000).unref()
+  try {
+    for (const part of parts) await part()
+  } catch (error) {
+    fail(error.stack)
+  }
+  process.exit(failed ? 1 : 0)
+}

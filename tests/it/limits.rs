@@ -1,0 +1,99 @@
+//! Memory, lingering connections, streams: bounded by configuration, whatever clients and upstreams do.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::support::world::{Ended, World, event_source, settle};
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_clients_that_open_and_close_leave_so_many_connections_and_take_nobodys_window() {
+    let mut world = World::new("[limits]\nlingering = 50\n");
+    world.pipe = 4096;
+    let (mut faithful, mut upstream) = world.open("/e").await;
+    upstream.events(["a"]).await;
+    let id = faithful.id().await;
+    let mut kept = Vec::new();
+    for _ in 0..10_000 {
+        let (client, exchange) = world.open("/e").await;
+        drop(client);
+        kept.push(exchange);
+        if kept.len() > 200 {
+            let mut oldest = kept.remove(0);
+            assert!(oldest.is_closed().await, "the one alone longest ends first");
+        }
+    }
+    settle().await;
+    let mut open = 0;
+    for exchange in &mut kept {
+        open += usize::from(!exchange.is_closed().await);
+    }
+    assert_eq!(open, 50);
+    assert_eq!(world.metric("respool_lingering "), 50);
+    upstream.events(["b"]).await;
+    assert_eq!(faithful.data().await, ["a", "b"], "a client that is there keeps its stream");
+    drop(faithful);
+    upstream.events(["c"]).await;
+    let mut back = world.event_source("/e", &id).await;
+    assert_eq!((back.data().await, back.resume()), (vec!["b".into(), "c".into()], "resumed; missed=2"));
+}
+
+const SMALL: &str =
+    "[limits]\nmemory = '1MiB'\nevent = '64KiB'\n[window]\nbytes = '512KiB'\nevents = 100000\n";
+
+#[tokio::test(start_paused = true)]
+async fn all_windows_together_stay_within_the_budget_and_the_greediest_gives_way() {
+    let mut world = World::new(SMALL);
+    let mut greedy = Vec::new();
+    let (modest, mut upstream) = world.open("/modest").await;
+    upstream.events(["small"]).await;
+    let mut modest = modest;
+    let id = modest.id().await;
+    drop(modest);
+    for _ in 0..6 {
+        let (client, mut exchange) = world.open("/greedy").await;
+        drop(client);
+        for _ in 0..40 {
+            exchange.events(["x".repeat(10_000)]).await;
+            assert!(world.app.registry().held() <= 1 << 20, "{}", world.app.registry().held());
+        }
+        greedy.push(exchange);
+    }
+    let mut back = world.event_source("/modest", &id).await;
+    assert_eq!(back.resume(), "resumed; missed=0", "of all windows the key that holds most gives way first");
+    upstream.events(["b"]).await;
+    assert_eq!(back.data().await, ["b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_frames_are_charged_too_and_given_back() {
+    let mut world = World::new(SMALL);
+    let (client, mut upstream) = world.open("/e").await;
+    let before = world.app.registry().held();
+    upstream.send(format!("data: {}", "x".repeat(50_000))).await;
+    assert!(world.app.registry().held() >= before + 50_000);
+    upstream.send("\n\n").await;
+    drop((client, upstream));
+    sleep(Duration::from_secs(300)).await;
+    assert_eq!(world.app.registry().held(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_whose_unread_part_had_to_give_way_is_cut_and_finds_a_gap() {
+    let mut world = World::new(&format!(
+        "{SMALL}[[route]]\npath = '/e'\nmode = 'shared'\nkey = ['path']\nadmit = 'none'\nwindow = {{ events = 5 }}\n"
+    ));
+    let (mut reader, mut upstream) = world.open("/e").await;
+    world.pipe = 3000;
+    let mut slow = world.send(&event_source("/e", "")).await;
+    for _ in 0..200 {
+        upstream.events(["x".repeat(10_000)]).await;
+        reader.read().await;
+    }
+    assert_eq!((reader.held().events.len(), reader.end), (200, None));
+    slow.read().await;
+    assert_eq!(slow.end, Some(Ended::Cut));
+    let id = slow.id().await;
+    world.pipe = 1 << 20;
+    assert_eq!(world.event_source("/e", &id).await.resume(), "gap; reason=expired");
+}
