@@ -116,12 +116,14 @@ impl Scan {
                 return Ok(used);
             };
             let content = &rest[self.line..line.content];
-            if content.is_empty() {
+            let is_field = content.first().is_some_and(|&first| first != b':');
+            if !self.fields && self.line > 0 && (is_field || line.next > limit) {
+                // Comment lines before the first field are a piece of their own, or several: the limit is for each,
+                // however many came at once. The line is read again after.
+                used += self.give(&rest[..self.line], limit, sink)?;
+            } else if content.is_empty() {
                 self.facts.blank = self.line;
                 used += self.give(&rest[..line.next], limit, sink)?;
-            } else if !self.fields && self.line > 0 && content[0] != b':' {
-                // Comment lines before the first field are a piece of their own. The line is read again after.
-                used += self.give(&rest[..self.line], limit, sink)?;
             } else {
                 self.note(content, line);
             }
@@ -304,6 +306,13 @@ mod tests {
         check(&[&format!("data: a\n\n{long}\n\n")], "[data: aNN]!");
         check(&[&long[..60], "yyyyyyyyyy"], "|!");
         check(&[&format!(": {}", "x".repeat(70))], "!");
+    }
+
+    #[test]
+    fn comments_that_come_at_once_are_no_frame_together() {
+        let comment = format!(": {}\n", "x".repeat(50));
+        let shown = format!("(: {}N)", "x".repeat(50));
+        check(&[&comment.repeat(2)], &format!("{shown}{shown}|"));
     }
 
     #[test]

@@ -16,6 +16,8 @@ mod demo;
 mod deploy;
 /// Beginning and end: limits, signals, drains, what is left of what was open.
 mod edges;
+/// The format against its naive twin: any stream, any chunking, torn anywhere.
+mod format;
 /// Everything that is no event stream: bytes and headers unchanged, upgrades, trailers, 1xx.
 mod forward;
 /// Fall off by count, by bytes, by age, by generation; an empty window; a cursor ahead; ids that are not ours.
