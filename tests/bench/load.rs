@@ -1,0 +1,170 @@
+//! The load generator: many clients on one thread, which read and compare. It must cost less than what it measures,
+//! and the table shows that it does.
+
+use std::{
+    io::{ErrorKind, Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    time::{Duration, Instant},
+};
+
+use memchr::memchr_iter;
+use mio::{Events, Interest, Poll, Token};
+
+use crate::source::{DATA, JSON};
+
+/// How long nothing may come while something is owed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Load {
+    poll: Poll,
+    events: Events,
+    buffer: Vec<u8>,
+    clients: Vec<Client>,
+    /// That of the ids that the first client was given.
+    pub(crate) generation: String,
+}
+
+struct Client {
+    socket: mio::net::TcpStream,
+    reader: Reader,
+}
+
+/// Follows one stream by its lines: those of chunked framing lie between those of events.
+#[derive(Default)]
+struct Reader {
+    /// A line that is not complete.
+    rest: Vec<u8>,
+    /// The head was read.
+    open: bool,
+    /// The number of the last event.
+    last: u64,
+    /// The generation of the first id.
+    generation: Vec<u8>,
+}
+
+impl Load {
+    pub(crate) fn new() -> Self {
+        Self {
+            poll: Poll::new().unwrap(),
+            events: Events::with_capacity(1024),
+            buffer: vec![0; 256 << 10],
+            clients: Vec::new(),
+            generation: String::new(),
+        }
+    }
+
+    /// Adds clients that have everything up to the event `last`, and waits until each has its answer. With
+    /// `generation`, they come back with an id.
+    pub(crate) fn connect(
+        &mut self,
+        to: SocketAddr,
+        path: &str,
+        count: usize,
+        last: u64,
+        generation: Option<&str>,
+    ) {
+        let id = generation.map_or(String::new(), |g| format!("Last-Event-ID: {g}-{last}\r\n"));
+        let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\nAccept: text/event-stream\r\n{id}\r\n");
+        for _ in 0..count {
+            let mut socket = TcpStream::connect(to).unwrap();
+            socket.write_all(request.as_bytes()).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            let mut socket = mio::net::TcpStream::from_std(socket);
+            let token = Token(self.clients.len());
+            self.poll.registry().register(&mut socket, token, Interest::READABLE).unwrap();
+            self.clients.push(Client { socket, reader: Reader { last, ..Reader::default() } });
+        }
+        self.until("an answer", |reader| reader.open);
+    }
+
+    /// Reads until every client has the event `last`.
+    pub(crate) fn read_to(&mut self, last: u64) {
+        self.until("an event", |reader| reader.last >= last);
+        assert!(self.clients.iter().all(|client| client.reader.last == last), "an event that was never sent");
+        if let ("", [first, ..]) = (&*self.generation, &self.clients[..]) {
+            self.generation = String::from_utf8_lossy(&first.reader.generation).into_owned();
+        }
+    }
+
+    /// How many bytes an event has as its client gets it, with its id.
+    pub(crate) fn size_of(&self, event: u64) -> usize {
+        "data: ".len() + JSON + format!("\nid: {}-{event}\n\n", self.generation).len()
+    }
+
+    /// All clients go.
+    pub(crate) fn leave(&mut self) {
+        self.clients.clear();
+    }
+
+    fn until(&mut self, wanted: &str, has: impl Fn(&Reader) -> bool) {
+        let mut missing = self.clients.iter().filter(|client| !has(&client.reader)).count();
+        let mut heard = Instant::now();
+        while missing > 0 {
+            self.poll.poll(&mut self.events, Some(PATIENCE)).unwrap();
+            assert!(heard.elapsed() < PATIENCE, "{missing} clients wait for {wanted}");
+            for event in &self.events {
+                let client = &mut self.clients[event.token().0];
+                let had = has(&client.reader);
+                client.read(&mut self.buffer);
+                missing -= usize::from(!had && has(&client.reader));
+                heard = Instant::now();
+            }
+        }
+    }
+}
+
+impl Client {
+    /// Reads all there is: one read, unless there is more than the buffer takes.
+    fn read(&mut self, buffer: &mut [u8]) {
+        loop {
+            match self.socket.read(buffer) {
+                Ok(0) => panic!("the stream ended after event {}", self.reader.last),
+                Ok(read) => {
+                    self.reader.feed(&buffer[..read]);
+                    if read < buffer.len() {
+                        return;
+                    }
+                }
+                Err(fault) if fault.kind() == ErrorKind::WouldBlock => return,
+                Err(fault) => panic!("the stream broke after event {}: {fault}", self.reader.last),
+            }
+        }
+    }
+}
+
+impl Reader {
+    fn feed(&mut self, bytes: &[u8]) {
+        if self.rest.is_empty() {
+            let rest = self.lines(bytes);
+            self.rest.extend_from_slice(&bytes[rest..]);
+        } else {
+            let mut all = std::mem::take(&mut self.rest);
+            all.extend_from_slice(bytes);
+            all.drain(..self.lines(&all));
+            self.rest = all;
+        }
+    }
+
+    /// Reads whole lines and says where the last one ends.
+    fn lines(&mut self, bytes: &[u8]) -> usize {
+        let mut start = 0;
+        for end in memchr_iter(b'\n', bytes) {
+            self.line(&bytes[start..end]);
+            start = end + 1;
+        }
+        start
+    }
+
+    fn line(&mut self, line: &[u8]) {
+        if !self.open {
+            assert!(!line.starts_with(b"HTTP/") || line.starts_with(b"HTTP/1.1 200"), "refused");
+            self.open = line == b"\r";
+        } else if let Some(event) = line.strip_prefix(DATA) {
+            let number = event[..10].iter().fold(0, |n, digit| 10 * n + u64::from(digit - b'0'));
+            assert_eq!(number, self.last + 1, "a gap or a repeat: this is no figure");
+            self.last = number;
+        } else if self.generation.is_empty() && line.starts_with(b"id: ") {
+            self.generation = line[4..].split(|&b| b == b'-').next().unwrap_or_default().to_vec();
+        }
+    }
+}

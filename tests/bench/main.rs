@@ -1,0 +1,169 @@
+//! What it costs, in one table: `cargo bench`. With `-- --quick`, one short round that only shows that all of it works.
+//!
+//! Figures are ratios within one run, or bytes: what a processor makes of them cancels out. Each is the median of five
+//! rounds. Every client checks that it gets each event once and in order; a gap or a repeat ends the run.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
+
+/// The simplest possible broadcaster.
+mod floor;
+/// Clients that read and compare.
+mod load;
+/// What a process costs, and the table of it.
+mod measure;
+/// What is said upstream.
+mod source;
+/// One server under load.
+mod world;
+
+use std::{env, process::ExitCode, time::Duration};
+
+use measure::Table;
+use world::World;
+
+/// Rows that are measured together.
+type Group = fn(&Scale, &mut Table);
+
+/// How much is done.
+struct Scale {
+    rounds: usize,
+    clients: usize,
+    events: u64,
+    idle: usize,
+    resumes: usize,
+    retained: u64,
+    /// By how much windows are smaller.
+    part: u64,
+}
+
+const FULL: Scale =
+    Scale { rounds: 5, clients: 1000, events: 100, idle: 5000, resumes: 300, retained: 200_000, part: 1 };
+const QUICK: Scale =
+    Scale { rounds: 1, clients: 100, events: 10, idle: 200, resumes: 5, retained: 5_000, part: 100 };
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    if let [command, upstream, clients] = &arguments[..]
+        && command == "floor"
+    {
+        floor::run(upstream, clients.parse().unwrap());
+        return ExitCode::SUCCESS;
+    }
+    let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
+    let scale = if has("--quick") { QUICK } else { FULL };
+    let only = arguments.iter().find(|argument| !argument.starts_with('-'));
+    let groups: [(&str, Group); 5] = [
+        ("delivery", delivery),
+        ("private", private),
+        ("resume", resume),
+        ("idle", idle),
+        ("retained", retained),
+    ];
+    let mut table = Table::default();
+    for (_, measure) in groups.iter().filter(|(name, _)| only.is_none_or(|only| only == name)) {
+        measure(&scale, &mut table);
+    }
+    let holds = table.print();
+    // So short a round says nothing about limits.
+    if holds || has("--quick") { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// One event to many clients of a shared stream, one at a time and in bursts.
+fn delivery(scale: &Scale, table: &mut Table) {
+    let (mut floor, mut respool) = (World::floor(scale.clients), World::respool(10_000));
+    respool.join("/shared", scale.clients);
+    for world in [&mut floor, &mut respool] {
+        world.steady(5, 50);
+    }
+    for _ in 0..scale.rounds {
+        let own = measure::cpu(std::process::id());
+        let least = floor.cost(|world| world.steady(scale.events, 50));
+        let own = measure::cpu(std::process::id()) - own;
+        let ours = respool.cost(|world| world.steady(scale.events, 50));
+        table.add("fan-out, steady: CPU", "× floor", Some(2.5), ratio(ours, least));
+        table.add("the load generator beside it: CPU", "× floor", Some(1.0), ratio(own, least));
+        let deliveries = (scale.events as usize * scale.clients) as f64;
+        table.add("the floor: CPU of a delivery", "µs", None, least.as_secs_f64() * 1e6 / deliveries);
+        let least = floor.cost(|world| world.bursts(2, 500));
+        let ours = respool.cost(|world| world.bursts(2, 500));
+        table.add("fan-out, bursts of 500: CPU", "× coalescing floor", None, ratio(ours, least));
+    }
+}
+
+/// Clients with a stream of their own each: what the hop costs for an event.
+fn private(scale: &Scale, table: &mut Table) {
+    let clients = scale.clients / 5;
+    let (mut floor, mut respool) = (World::floor(clients), World::respool(1000));
+    respool.join("/private", clients);
+    respool.source.wait_for(clients);
+    for world in [&mut floor, &mut respool] {
+        world.steady(5, 50);
+    }
+    for _ in 0..scale.rounds {
+        let least = floor.cost(|world| world.steady(scale.events, 50));
+        let ours = respool.cost(|world| world.steady(scale.events, 50));
+        table.add("private streams, steady: CPU of an event", "× floor", None, ratio(ours, least));
+    }
+}
+
+/// What a resume costs must depend on what was missed, not on what is retained.
+fn resume(scale: &Scale, table: &mut Table) {
+    let mut worlds = [1_000, 10_000, 100_000_u64].map(|events| {
+        let mut world = World::respool(events / scale.part);
+        world.join("/shared", 1);
+        // More than it keeps.
+        world.bursts(events / scale.part / 500 + 1, 500);
+        world
+    });
+    for _ in 0..scale.rounds {
+        let mut cost = |world: usize, missed: u64| {
+            let missed = missed / scale.part;
+            worlds[world].cost(|world| world.resumes(scale.resumes, missed))
+        };
+        let [small, middle, large] = [0, 1, 2].map(|world| cost(world, 100));
+        let limit = Some(1.3);
+        table.add("resume, 100 missed of 10,000 retained: CPU", "× of 1,000", limit, ratio(middle, small));
+        table.add("resume, 100 missed of 100,000 retained: CPU", "× of 1,000", limit, ratio(large, small));
+        let (thousand, ten_thousand) = (cost(2, 1_000), cost(2, 10_000));
+        let limit = Some(11.0);
+        table.add("resume, 1,000 missed: CPU", "× of 100", limit, ratio(thousand, large));
+        table.add("resume, 10,000 missed: CPU", "× of 1,000", limit, ratio(ten_thousand, thousand));
+    }
+}
+
+/// What a client of a shared stream costs that waits for the next event.
+fn idle(scale: &Scale, table: &mut Table) {
+    let clients = scale.idle.min(measure::descriptors().saturating_sub(100));
+    for _ in 0..scale.rounds {
+        let mut world = World::respool(1000);
+        world.join("/shared", 10);
+        world.steady(3, 50);
+        let before = world.memory();
+        world.join("/shared", clients);
+        world.steady(3, 5);
+        let each = (world.memory() - before) / clients as f64;
+        table.add("memory of an idle client of a shared stream", "KB", Some(14.0), each / 1024.0);
+    }
+}
+
+/// What a retained event costs beside its bytes.
+fn retained(scale: &Scale, table: &mut Table) {
+    for _ in 0..scale.rounds {
+        let mut world = World::respool(scale.retained + 5_000);
+        world.join("/shared", 1);
+        world.bursts(10, 500);
+        let (before, first) = (world.memory(), world.source.sent + 1);
+        world.bursts(scale.retained / 500, 500);
+        let bytes: usize = (first..=world.source.sent).map(|n| world.load.size_of(n)).sum();
+        let beside = world.memory() - before - bytes as f64;
+        table.add(
+            "memory of a retained event beside its bytes",
+            "bytes",
+            Some(64.0),
+            beside / scale.retained as f64,
+        );
+    }
+}
+
+fn ratio(of: Duration, to: Duration) -> f64 {
+    of.as_secs_f64() / to.as_secs_f64()
+}

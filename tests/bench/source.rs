@@ -1,0 +1,75 @@
+//! The event source: the upstream of whatever is measured. It speaks when it is told to.
+
+use std::{
+    io::{Read, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{Arc, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// The head of a stream whose chunks are frames.
+pub(crate) const HEAD: &[u8] =
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+/// What an event's line begins with; ten digits follow.
+pub(crate) const DATA: &[u8] = b"data: {\"n\":\"";
+/// The bytes of JSON in each event.
+pub(crate) const JSON: usize = 200;
+
+pub(crate) struct Source {
+    pub(crate) address: SocketAddr,
+    /// How many events it has sent.
+    pub(crate) sent: u64,
+    connections: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Source {
+    pub(crate) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let connections = Arc::<Mutex<Vec<TcpStream>>>::default();
+        let accepted = connections.clone();
+        thread::spawn(move || {
+            for mut connection in listener.incoming().flatten() {
+                connection.set_nodelay(true).unwrap();
+                until_blank_line(&mut connection);
+                connection.write_all(HEAD).unwrap();
+                accepted.lock().unwrap().push(connection);
+            }
+        });
+        Self { address, sent: 0, connections }
+    }
+
+    /// Waits until somebody has asked for so many streams.
+    pub(crate) fn wait_for(&self, streams: usize) {
+        let start = Instant::now();
+        while self.connections.lock().unwrap().len() < streams {
+            assert!(start.elapsed() < Duration::from_secs(30), "fewer than {streams} streams were asked for");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Sends so many events on every stream, in one write, each a chunk of its own.
+    pub(crate) fn emit(&mut self, events: u64) {
+        let mut bytes = Vec::new();
+        for n in self.sent + 1..=self.sent + events {
+            let json = format!(r#"{{"n":"{n:010}","pad":"{}"}}"#, "x".repeat(JSON - 27));
+            debug_assert_eq!(json.len(), JSON);
+            write!(bytes, "{:x}\r\ndata: {json}\n\n\r\n", json.len() + 8).unwrap();
+        }
+        self.sent += events;
+        for connection in self.connections.lock().unwrap().iter_mut() {
+            connection.write_all(&bytes).unwrap();
+        }
+    }
+}
+
+/// Reads a head, byte by byte: nothing that is measured waits for it.
+pub(crate) fn until_blank_line(from: &mut TcpStream) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        from.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+}

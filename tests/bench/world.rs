@@ -1,0 +1,136 @@
+//! One server under load: the program that is measured, a source behind it, clients before it.
+
+use std::{
+    env, fs,
+    io::{BufRead as _, BufReader},
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{load::Load, measure, source::Source};
+
+pub(crate) struct World {
+    program: Program,
+    pub(crate) address: SocketAddr,
+    pub(crate) source: Source,
+    pub(crate) load: Load,
+}
+
+/// A process that ends with us.
+struct Program(Child);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl World {
+    /// The floor with all its clients.
+    pub(crate) fn floor(clients: usize) -> Self {
+        let source = Source::start();
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.args(["floor", &source.address.to_string(), &clients.to_string()]).stdout(Stdio::piped());
+        let mut program = Program(command.spawn().unwrap());
+        let mut line = String::new();
+        BufReader::new(program.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().parse().unwrap();
+        let mut world = Self { program, address, source, load: Load::new() };
+        world.join("/shared", clients);
+        world.source.wait_for(1);
+        world
+    }
+
+    /// The real program, with shared streams below `/shared`, private ones elsewhere, and windows of so many
+    /// events, whatever their bytes and age.
+    pub(crate) fn respool(window: u64) -> Self {
+        let source = Source::start();
+        let config = env::temp_dir().join(format!("respool-bench-{}.toml", source.address.port()));
+        let text = format!(
+            r#"
+listen = "127.0.0.1:0"
+upstream = "http://{}"
+limits = {{ memory = "4GiB" }}
+window = {{ events = {window}, bytes = "1GiB", age = "1d" }}
+[[route]]
+path = "/shared"
+mode = "shared"
+key = ["path"]
+admit = "none"
+"#,
+            source.address
+        );
+        fs::write(&config, text).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_respool"));
+        let command = command.arg("--config").arg(&config).stderr(Stdio::piped());
+        let mut program = Program(command.spawn().unwrap());
+        let mut log = BufReader::new(program.0.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let address = log.find_map(|line| address(&line)).expect("respool says where it listens");
+        fs::remove_file(&config).unwrap();
+        // Whatever goes wrong there shows here.
+        thread::spawn(move || log.filter(|line| !line.contains("INFO")).for_each(|line| eprintln!("{line}")));
+        Self { program, address, source, load: Load::new() }
+    }
+
+    /// Adds clients that have everything so far.
+    pub(crate) fn join(&mut self, path: &str, clients: usize) {
+        self.load.connect(self.address, path, clients, self.source.sent, None);
+    }
+
+    /// One after the other so many clients come back to the shared stream that have missed so much of it.
+    pub(crate) fn resumes(&mut self, clients: usize, missed: u64) {
+        let generation = self.load.generation.clone();
+        for _ in 0..clients {
+            self.load.leave();
+            self.load.connect(self.address, "/shared", 1, self.source.sent - missed, Some(&generation));
+            self.load.read_to(self.source.sent);
+        }
+    }
+
+    /// One event at a time, each delivered to every client before the next, and so many in a second at most.
+    pub(crate) fn steady(&mut self, events: u64, per_second: u32) {
+        for _ in 0..events {
+            let next = Instant::now() + Duration::from_secs(1) / per_second;
+            self.source.emit(1);
+            // Clients that were woken for each delivery would cost more than the delivery.
+            thread::sleep(Duration::from_millis(10));
+            self.load.read_to(self.source.sent);
+            thread::sleep(next.saturating_duration_since(Instant::now()));
+        }
+    }
+
+    /// So many events at once, and the next ones when all clients have them.
+    pub(crate) fn bursts(&mut self, bursts: u64, events: u64) {
+        for _ in 0..bursts {
+            self.source.emit(events);
+            self.load.read_to(self.source.sent);
+        }
+    }
+
+    /// The processor time that the program takes for something.
+    pub(crate) fn cost(&mut self, of: impl FnOnce(&mut Self)) -> Duration {
+        let before = self.cpu();
+        of(self);
+        // What it does behind the last byte belongs to it.
+        thread::sleep(Duration::from_millis(20));
+        self.cpu() - before
+    }
+
+    fn cpu(&self) -> Duration {
+        measure::cpu(self.program.0.id())
+    }
+
+    /// The memory of the program, in bytes.
+    pub(crate) fn memory(&self) -> f64 {
+        thread::sleep(Duration::from_millis(200));
+        measure::memory(self.program.0.id())
+    }
+}
+
+fn address(line: &str) -> Option<SocketAddr> {
+    let (_, rest) = line.split_once("\"address\":\"")?;
+    rest.split('"').next()?.parse().ok()
+}
