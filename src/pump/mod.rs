@@ -34,6 +34,9 @@ use numbering::Numbering;
 /// Makes room when the budget is exceeded.
 pub type Relieve = Arc<dyn Fn() + Send + Sync>;
 
+/// Half a frame of this size is no reason to end a stream.
+const SMALL: usize = 16 << 10;
+
 /// How a pump came to an end.
 #[derive(Debug)]
 pub enum Outcome {
@@ -43,6 +46,8 @@ pub enum Outcome {
     Lost(BoxError),
     /// The upstream sent a frame beyond the limit.
     Oversized(TooLong),
+    /// There is no memory for the frame that it is sending, whatever others gave up.
+    Starved,
     /// Nobody listens, and nobody was given an id to come back with.
     Abandoned,
     /// Nobody came back in time.
@@ -137,6 +142,14 @@ impl Pump {
                     if let Err(fault) = self.feed(&chunk, now()) {
                         return Outcome::Oversized(fault);
                     }
+                    if self.is_starved() {
+                        tracing::error!(
+                            bytes = self.charged,
+                            setting = "limits.memory",
+                            "there is no memory for the frame that an upstream is sending: its stream ends"
+                        );
+                        return Outcome::Starved;
+                    }
                     if timers.age.is_none() {
                         timers.age = self.next_expiry();
                     }
@@ -218,6 +231,11 @@ impl Pump {
             (self.relieve)();
         }
         result
+    }
+
+    /// Half a frame cannot give way: where windows have given all and it is not enough, its stream has to go.
+    fn is_starved(&self) -> bool {
+        self.charged > SMALL && self.budget.excess() > 0
     }
 
     fn next_expiry(&self) -> Option<Pin<Box<Sleep>>> {

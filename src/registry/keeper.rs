@@ -239,7 +239,9 @@ impl Keeper {
                 tracing::error!(route, %key, %fault, "the upstream of a shared stream was cut: a new generation begins");
                 (metrics::End::Oversized, End::Lost)
             }
-            Outcome::Abandoned | Outcome::Lingered | Outcome::Evicted => (metrics::End::Evicted, End::Lost),
+            Outcome::Abandoned | Outcome::Lingered | Outcome::Evicted | Outcome::Starved => {
+                (metrics::End::Evicted, End::Lost)
+            }
         };
         self.metrics.ends.count(count);
         let lost = matches!(count, metrics::End::Lost | metrics::End::Oversized);

@@ -231,11 +231,18 @@ impl LiveWindow {
         let State { window, seats, .. } = &mut *state;
         window.prune(now);
         if window.is_spent() && !seats.iter().any(|(_, seat)| window.is_behind(&seat.place)) {
-            seats.iter_mut().for_each(|(_, seat)| window.release(&mut seat.place));
-            window.renew(now);
-            seats.iter_mut().for_each(|(_, seat)| window.rehold(&mut seat.place));
+            state.unheld(|window| window.renew(now));
         }
         self.settle(&mut state);
+    }
+
+    /// Lets go everything, when there is no memory left: who has not taken it is cut. Says how many bytes it gave.
+    pub fn clear(&self, now: Instant) -> usize {
+        self.write(|writer| {
+            let before = writer.state.window.cost();
+            writer.state.unheld(|window| window.clear(now));
+            before.saturating_sub(writer.state.window.cost())
+        })
     }
 
     /// What it costs, in bytes.
@@ -281,6 +288,19 @@ impl Seat {
 }
 
 impl State {
+    /// Changes the window while nobody holds a place in it.
+    fn unheld(&mut self, change: impl FnOnce(&mut Window)) {
+        let Self { window, seats, .. } = self;
+        let held: Vec<usize> =
+            seats.iter_mut().filter_map(|(at, seat)| window.release(&mut seat.place).then_some(at)).collect();
+        change(window);
+        for at in held {
+            if let Some(seat) = seats.get_mut(at) {
+                window.rehold(&mut seat.place);
+            }
+        }
+    }
+
     /// The pump, if it waits for its client to read and the client has.
     fn pump_to_wake(&mut self, high_water: Option<usize>) -> Option<Waker> {
         if self.starved && self.has_room(high_water) {

@@ -337,11 +337,14 @@ impl Window {
         events as usize + self.passing.unread(place.ordinal)
     }
 
-    /// The place no longer keeps anything from being let go; what it is owed may be gone when it comes.
-    pub fn release(&mut self, place: &mut Place) {
-        if let Some(at) = place.block.take().and_then(|number| number.checked_sub(self.gone)) {
+    /// The place no longer keeps anything from being let go; what it is owed may be gone when it comes. Says
+    /// whether it did until now.
+    pub fn release(&mut self, place: &mut Place) -> bool {
+        let held = place.block.take();
+        if let Some(at) = held.and_then(|number| number.checked_sub(self.gone)) {
             self.blocks[at as usize].readers -= 1;
         }
+        held.is_some()
     }
 
     /// The place keeps what it has yet to take, from the block of its next event on.
@@ -416,6 +419,13 @@ impl Window {
             self.drop_first();
         }
         before - self.cost
+    }
+
+    /// Lets go everything, the newest event too. As for [`renew`](Self::renew), nobody may hold a place.
+    pub(super) fn clear(&mut self, now: Instant) {
+        self.low = self.tail + 1;
+        self.bytes = 0;
+        self.renew(now);
     }
 
     fn raise_low(&mut self) {
