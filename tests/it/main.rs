@@ -40,4 +40,7 @@ mod readme;
 mod resume;
 /// Shared streams: one upstream connection for all, each client admitted, a new generation when it is lost.
 mod shared;
+/// A seeded world: many clients, cuts, stalls, losses and clock jumps, with invariants after each step.
+mod sim;
+
 mod support;
