@@ -30,6 +30,8 @@ mod identity;
 mod layers;
 /// Memory, lingering connections, streams: bounded by configuration, whatever clients and upstreams do.
 mod limits;
+/// Ten thousand events on real sockets, each client cut a hundred times.
+mod load;
 /// What the log says, and what it never says.
 mod logs;
 /// Sessions: one upstream connection for one client, which it finds again.
