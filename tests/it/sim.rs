@@ -591,8 +591,7 @@ impl Sim {
             sleep(self.plan.linger + Duration::from_secs(31)).await;
         }
         self.notice().await;
-        let open = self.model.upstreams.iter().filter(|up| up.is_open()).count();
-        let held = self.world.app.registry().held();
+        let (open, held) = (self.world.origin.open(), self.world.app.registry().held());
         assert_eq!((open, held), (0, 0), "upstream connections and bytes that nobody will ever ask for");
     }
 }

@@ -84,10 +84,6 @@ impl Upstream {
         self.exchange.is_some()
     }
 
-    pub(super) fn is_lost(&self) -> bool {
-        matches!(self.end, Some((Ended::Cut, _)))
-    }
-
     /// How many events have been sent or begun.
     pub(super) fn numbered(&self) -> usize {
         self.sent.len() + self.queue.iter().filter(|frame| frame.is_event).count()
