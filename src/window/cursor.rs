@@ -187,11 +187,9 @@ impl LiveWindow {
     pub fn audience(&self, cx: &mut Context<'_>) -> Audience {
         let mut state = self.lock();
         state.pump = Some(cx.waker().clone());
-        Audience {
-            readers: state.seats.len(),
-            numbered: state.numbered,
-            room: state.has_room(self.0.high_water),
-        }
+        let room = state.has_room(self.0.high_water);
+        state.starved = !room;
+        Audience { readers: state.seats.len(), numbered: state.numbered, room }
     }
 
     /// Resolves when there is no cursor. Only one task may wait, the one that asks for the audience.

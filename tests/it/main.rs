@@ -30,6 +30,8 @@ mod identity;
 mod layers;
 /// Memory, lingering connections, streams: bounded by configuration, whatever clients and upstreams do.
 mod limits;
+/// Ten thousand events on real sockets, each client cut a hundred times.
+mod load;
 /// What the log says, and what it never says.
 mod logs;
 /// Sessions: one upstream connection for one client, which it finds again.
@@ -40,4 +42,7 @@ mod readme;
 mod resume;
 /// Shared streams: one upstream connection for all, each client admitted, a new generation when it is lost.
 mod shared;
+/// A seeded world: many clients, cuts, stalls, losses and clock jumps, with invariants after each step.
+mod sim;
+
 mod support;

@@ -150,6 +150,11 @@ impl Origin {
         Some(exchange)
     }
 
+    /// A request that has come by now, if there is one. No time passes.
+    pub async fn waiting(&mut self) -> Option<Exchange> {
+        if self.calls.is_empty() { None } else { self.try_accept().await }
+    }
+
     /// No request has come that was not accepted.
     pub async fn is_quiet(&mut self) -> bool {
         settle().await;
@@ -264,9 +269,18 @@ impl Exchange {
 
     /// The other side has closed the connection.
     pub async fn is_closed(&mut self) -> bool {
+        self.closes_within(MOMENT).await
+    }
+
+    /// The same, at once: no time passes.
+    pub async fn was_closed(&mut self) -> bool {
+        self.closes_within(Duration::ZERO).await
+    }
+
+    async fn closes_within(&mut self, time: Duration) -> bool {
         let mut rest = [0; 64];
         loop {
-            match timeout(MOMENT, self.io.read(&mut rest)).await {
+            match timeout(time, self.io.read(&mut rest)).await {
                 Ok(Ok(0) | Err(_)) => return true,
                 Ok(Ok(_)) => {}
                 Err(_) => return false,
