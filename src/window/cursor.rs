@@ -187,11 +187,9 @@ impl LiveWindow {
     pub fn audience(&self, cx: &mut Context<'_>) -> Audience {
         let mut state = self.lock();
         state.pump = Some(cx.waker().clone());
-        Audience {
-            readers: state.seats.len(),
-            numbered: state.numbered,
-            room: state.has_room(self.0.high_water),
-        }
+        let room = state.has_room(self.0.high_water);
+        state.starved = !room;
+        Audience { readers: state.seats.len(), numbered: state.numbered, room }
     }
 
     /// Resolves when there is no cursor. Only one task may wait, the one that asks for the audience.
@@ -496,8 +494,15 @@ mod tests {
 
     #[test]
     fn a_pump_that_waits_for_room_is_woken_when_the_client_reads_or_goes() {
+        // A client that goes wakes the pump too, and must not hide that reading did not.
+        for (reads, goes) in [(4, false), (2, true)] {
+            pump_and_client(reads, goes);
+        }
+    }
+
+    fn pump_and_client(reads: usize, goes: bool) {
         shuttle::check_random(
-            || {
+            move || {
                 let (live, now) = live(9, Some(2));
                 let (_, mut cursor) = live.attach(&Asked::Nothing, now);
                 let writer = live.clone();
@@ -511,13 +516,14 @@ mod tests {
                     }
                 });
                 let mut seen = 0;
-                while seen < 2 {
+                while seen < reads {
                     if let Step::Parts(parts) = block_on(step(&mut cursor, 1)) {
                         seen += parts.bytes();
                     }
                 }
-                drop(cursor);
+                let stays = (!goes).then_some(cursor);
                 pump.join().unwrap();
+                drop(stays);
             },
             2000,
         );

@@ -32,6 +32,8 @@ mod limits;
 mod private;
 /// Cut the client at every byte: what it holds plus what it gets equals what the upstream sent.
 mod resume;
+/// What a reviewer broke once, and must not break again.
+mod review;
 
 /// Shared streams: one upstream connection for all, each client admitted, a new generation when it is lost.
 mod shared;
