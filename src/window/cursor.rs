@@ -409,11 +409,20 @@ impl Drop for Cursor {
     fn drop(&mut self) {
         let mut state = self.live.lock();
         let State { window, seats, newest, .. } = &mut *state;
-        if let Some(seat) = seats.try_remove(self.seat) {
-            window.leave(seat.place, seats.is_empty());
-        }
+        let gone = seats.try_remove(self.seat);
         if *newest == Some(self.seat) {
-            *newest = None;
+            // Of the others, the one that has most holds the pump and memory from now on: it is a client that is
+            // there, and what it has not read must not go.
+            let waits = self.live.0.high_water.is_some();
+            let heirs = seats.iter_mut().filter(|_| waits);
+            let heir = heirs.max_by_key(|(_, seat)| window.fence(&seat.place).seq);
+            *newest = heir.map(|(at, seat)| {
+                window.rehold(&mut seat.place);
+                at
+            });
+        }
+        if let Some(seat) = gone {
+            window.leave(seat.place, seats.is_empty());
         }
         self.live.settle(&mut state);
         let pump = state.pump.take();

@@ -45,3 +45,34 @@ async fn a_pump_that_waited_for_a_slow_client_goes_on_when_it_reads() {
         seen = reading => assert!(seen == data, "{} of {}", seen.len(), data.len()),
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn case_6_an_older_client_holds_the_pump_again_when_the_newer_one_leaves() {
+    let mut world = World::new("[window]\nevents = 10\nbytes = '100KiB'\n[limits]\nevent = '10KiB'\n");
+    let (mut client, mut upstream) = world.open("/e").await;
+    upstream.events(["a"]).await;
+    let id = client.id().await;
+    drop(client);
+    settle().await;
+    world.pipe = 4000;
+    let mut older = world.send(&event_source("/e", &id)).await;
+    settle().await;
+    let newer = world.event_source("/e", &id).await;
+    drop(newer);
+    settle().await;
+    let data = long(3000);
+    let sending = async {
+        for some in data.chunks(100) {
+            upstream.events(some).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    let reading = async {
+        sleep(Duration::from_secs(20)).await;
+        read_all(&mut older, data.len()).await
+    };
+    tokio::select! {
+        () = sending => unreachable!(),
+        seen = reading => assert!(seen == data, "{} of {}", seen.len(), data.len()),
+    }
+}
