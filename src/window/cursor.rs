@@ -229,9 +229,7 @@ impl LiveWindow {
         let State { window, seats, .. } = &mut *state;
         window.prune(now);
         if window.is_spent() && !seats.iter().any(|(_, seat)| window.is_behind(&seat.place)) {
-            seats.iter_mut().for_each(|(_, seat)| window.release(&mut seat.place));
-            window.renew(now);
-            seats.iter_mut().for_each(|(_, seat)| window.rehold(&mut seat.place));
+            window.renew(now, seats.iter_mut().map(|(_, seat)| &mut seat.place));
         }
         self.settle(&mut state);
     }

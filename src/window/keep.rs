@@ -388,14 +388,20 @@ impl Window {
         self.low > self.tail && self.last().end() > self.last().first()
     }
 
-    /// Lets go the last block too. Nobody may hold a place: all must have been released, and none be behind.
-    pub(super) fn renew(&mut self, now: Instant) {
-        let next = Block::new(self.tail + 1, self.last().offset(self.tail + 1), now);
+    /// Lets go the last block too. `places` are all that there are, and none may be behind; those that hold something
+    /// hold the next block.
+    pub(super) fn renew<'a>(&mut self, now: Instant, places: impl Iterator<Item = &'a mut Place>) {
+        let mut next = Block::new(self.tail + 1, self.last().offset(self.tail + 1), now);
         self.gone += self.blocks.len() as u64;
+        for place in places.filter(|place| place.block.is_some()) {
+            place.block = Some(self.gone);
+            next.readers += 1;
+        }
         self.cost = next.cost();
         self.blocks = VecDeque::from([next]);
     }
 
+    /// A place that was released keeps again what it has yet to take, as far as that is here.
     pub(super) fn rehold(&mut self, place: &mut Place) {
         self.hold(place);
     }

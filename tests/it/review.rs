@@ -76,3 +76,29 @@ async fn case_6_an_older_client_holds_the_pump_again_when_the_newer_one_leaves()
         seen = reading => assert!(seen == data, "{} of {}", seen.len(), data.len()),
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn case_6_the_older_client_keeps_no_memory_after_age_has_emptied_the_window() {
+    let mut world = World::new("[window]\nage = '20s'\nbytes = '100KiB'\n[limits]\nevent = '10KiB'\n");
+    let (mut client, mut upstream) = world.open("/e").await;
+    upstream.events(["a"]).await;
+    let id = client.id().await;
+    drop(client);
+    settle().await;
+    world.pipe = 4000;
+    let mut older = world.send(&event_source("/e", &id)).await;
+    settle().await;
+    world.pipe = 1 << 20;
+    let mut newer = world.event_source("/e", &id).await;
+    upstream.events(["b"]).await;
+    older.read().await;
+    sleep(Duration::from_secs(25)).await;
+    newer.read().await;
+    older.read().await;
+    for some in long(2000).chunks(100) {
+        upstream.events(some).await;
+        newer.read().await;
+    }
+    let held = world.app.registry().held();
+    assert!(held < 500_000, "{held} bytes are held for a client that holds nothing");
+}
