@@ -24,9 +24,9 @@ impl Numbering {
         Self { theirs, last: None, text: String::new() }
     }
 
-    /// Looks for an id of the upstream's. An empty one is none: no client could come back with it.
+    /// Looks for an id of the upstream's.
     pub(super) fn see(&mut self, frame: &Frame<'_>) {
-        let Some(id) = frame.id().filter(|id| !id.is_empty()) else { return };
+        let Some(id) = upstream_id(frame) else { return };
         self.theirs = true;
         if self.last.as_deref() != Some(id) {
             self.last = Some(Bytes::copy_from_slice(id));
@@ -49,4 +49,10 @@ impl Numbering {
     pub(super) fn last(&self) -> Option<Bytes> {
         self.last.clone()
     }
+}
+
+/// The upstream's own id in a frame. One that is empty, or nothing but spaces, is none: no client could come back with
+/// it.
+pub(super) fn upstream_id<'a>(frame: &Frame<'a>) -> Option<&'a [u8]> {
+    frame.id().filter(|id| !id.trim_ascii().is_empty())
 }

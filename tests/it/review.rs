@@ -102,3 +102,79 @@ async fn case_6_the_older_client_keeps_no_memory_after_age_has_emptied_the_windo
     let held = world.app.registry().held();
     assert!(held < 500_000, "{held} bytes are held for a client that holds nothing");
 }
+
+#[tokio::test(start_paused = true)]
+async fn lone_ids_without_end_cost_no_memory_without_end() {
+    for config in ["", OPEN] {
+        let mut world = World::new(config);
+        let (mut client, mut upstream) = world.open("/e").await;
+        upstream.send("id: first\ndata: a\n\n").await;
+        for hundred in 0..200 {
+            let ids: String = (0..100).map(|n| format!("id: {hundred}-{n}\n\n")).collect();
+            upstream.send(ids).await;
+            client.read().await;
+        }
+        let held = world.app.registry().held();
+        assert!(held < 50_000, "{held} bytes for one event");
+    }
+}
+
+/// The newest lone id, and the id of an event, mean their places however many lone ids there were.
+#[tokio::test(start_paused = true)]
+async fn the_newest_lone_id_is_a_place() {
+    let mut world = World::new(OPEN);
+    let (mut client, mut upstream) = world.open("/e").await;
+    upstream.send("id: first\ndata: a\n\n").await;
+    for n in 0..500 {
+        upstream.send(format!("id: {n}\n\n")).await;
+    }
+    assert_eq!(client.id().await, "499");
+    upstream.events(["b"]).await;
+    for id in ["first", "499"] {
+        let mut back = world.event_source("/e", id).await;
+        assert_eq!((back.data().await, back.resume()), (vec!["b".into()], "resumed; missed=1"), "{id}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_that_the_upstream_repeats_never_skips_an_event() {
+    let mut world = World::new(&format!("{OPEN}window = {{ events = 3 }}\n[limits]\nevent = '1KiB'\n"));
+    let (mut client, mut upstream) = world.open("/e").await;
+    let mut same = async |data: &str| upstream.send(format!("id: same\ndata: {data}\n\n")).await;
+    for data in ["1", "2", "3", "4"] {
+        same(data).await;
+    }
+    assert_eq!((client.data().await.len(), client.id().await.as_str()), (4, "same"));
+    drop(client);
+    settle().await;
+    same("5").await;
+    let mut back = world.send(&event_source("/e", "same")).await;
+    back.read().await;
+    if back.status == 0 {
+        let asked = world.origin.accept().await;
+        assert_eq!(asked.header("last-event-id"), Some("same"), "the upstream may know which one is meant");
+    } else {
+        assert!(back.data().await.contains(&"5".to_owned()), "{} {}", back.resume(), back.text());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_is_known_without_the_spaces_that_http_takes_from_it() {
+    let mut world = World::new(OPEN);
+    let (mut client, mut upstream) = world.open("/e").await;
+    upstream.send("id:  7 \ndata: a\n\n").await;
+    assert_eq!(client.id().await, " 7 ");
+    upstream.send("id: 8\ndata: b\n\n").await;
+    let mut back = world.event_source("/e", " 7 ").await;
+    assert_eq!((back.data().await, back.resume()), (vec!["b".into()], "resumed; missed=1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_whose_ids_have_our_form_is_resumed_by_them() {
+    let mut world = World::new(OPEN);
+    let (mut client, mut upstream) = world.open("/e").await;
+    upstream.send("id: r0000000000007-5\ndata: a\n\nid: r0000000000007-6\ndata: b\n\n").await;
+    client.read().await;
+    let mut back = world.event_source("/e", "r0000000000007-5").await;
+    assert_eq!((back.data().await, back.resume()), (vec!["b".into()], "resumed; missed=1"));
+}
