@@ -245,7 +245,8 @@ fn append(
         metrics.appended(event.len());
         writer.window().push(event, now);
     } else {
-        writer.pass(|| Bytes::copy_from_slice(frame.bytes()));
+        let tail = writer.window().tail();
+        writer.pass(|| ids.control(frame, tail));
     }
     if let Some(id) = upstream_id(frame) {
         writer.window().name(id, !frame.is_event());

@@ -33,7 +33,7 @@ impl Numbering {
         }
     }
 
-    /// The event as clients get it, in memory of its very size.
+    /// A frame with its id as clients get it, in memory of its very size.
     pub(super) fn encode(&mut self, frame: &Frame<'_>, position: Position) -> Bytes {
         let ours = (!self.theirs).then(|| {
             self.text.clear();
@@ -44,6 +44,14 @@ impl Numbering {
         let mut event = Vec::with_capacity(frame.bytes().len() + ours.map_or(0, |id| frame.id_line_len(id)));
         stamp(frame, ours, &mut event);
         event.into()
+    }
+
+    /// A control frame as clients get it. One that takes the id from them gives ours back, so that they keep their place.
+    pub(super) fn control(&mut self, frame: &Frame<'_>, tail: Position) -> Bytes {
+        if self.theirs || frame.id().is_none() {
+            return Bytes::copy_from_slice(frame.bytes());
+        }
+        self.encode(frame, tail)
     }
 
     pub(super) fn last(&self) -> Option<Bytes> {

@@ -178,3 +178,36 @@ async fn an_upstream_whose_ids_have_our_form_is_resumed_by_them() {
     let mut back = world.event_source("/e", "r0000000000007-5").await;
     assert_eq!((back.data().await, back.resume()), (vec!["b".into()], "resumed; missed=1"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_frame_needs_beside_its_bytes_is_charged() {
+    let mut world = World::new("");
+    world.pipe = 1000;
+    let (_client, mut upstream) = world.open("/e").await;
+    upstream.send("\n".repeat(5000)).await;
+    let held = world.app.registry().held();
+    assert!(held > 5000 * 64, "5000 frames are said to cost {held} bytes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_that_resets_the_id_alone_takes_nobodys_place() {
+    for config in ["", OPEN] {
+        for reset in ["id\n\n", "id:\n\n", "id:   \ndata: x\n\n"] {
+            let mut world = World::new(config);
+            let (mut client, mut upstream) = world.open("/e").await;
+            upstream.events(["a"]).await;
+            upstream.send(reset).await;
+            let id = client.id().await;
+            drop(client);
+            settle().await;
+            upstream.events(["b"]).await;
+            let mut back = world.send(&event_source("/e", id.trim())).await;
+            back.read().await;
+            assert_eq!(
+                (back.resume(), back.text().contains("data: b")),
+                ("resumed; missed=1", true),
+                "{reset:?}"
+            );
+        }
+    }
+}
