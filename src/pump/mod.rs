@@ -29,7 +29,7 @@ use crate::{
 };
 
 pub use linger::{Lingerer, Lingerers};
-use numbering::Numbering;
+use numbering::{Numbering, upstream_id};
 
 /// Makes room when the budget is exceeded.
 pub type Relieve = Arc<dyn Fn() + Send + Sync>;
@@ -263,10 +263,11 @@ fn append(
         metrics.appended(event.len());
         writer.window().push(event, now);
     } else {
-        writer.pass(|| Bytes::copy_from_slice(frame.bytes()));
+        let tail = writer.window().tail();
+        writer.pass(|| ids.control(frame, tail));
     }
-    if let Some(id) = frame.id().filter(|id| !id.is_empty()) {
-        writer.window().name(id);
+    if let Some(id) = upstream_id(frame) {
+        writer.window().name(id, !frame.is_event());
     }
     if let Some(retry) = frame.retry() {
         writer.window().set_retry(retry);

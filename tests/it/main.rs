@@ -40,9 +40,10 @@ mod private;
 mod readme;
 /// Cut the client at every byte: what it holds plus what it gets equals what the upstream sent.
 mod resume;
+/// What a reviewer broke once, and must not break again.
+mod review;
 /// Shared streams: one upstream connection for all, each client admitted, a new generation when it is lost.
 mod shared;
 /// A seeded world: many clients, cuts, stalls, losses and clock jumps, with invariants after each step.
 mod sim;
-
 mod support;
