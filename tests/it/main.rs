@@ -7,5 +7,7 @@ mod admin;
 mod command;
 /// What the operator wrote: what it resolves to, or what is wrong with it and where.
 mod config;
+/// How many writes a client's events are.
+mod cost;
 /// The files in `deploy/` hold: the example loads and is complete, the unit starts what exists.
 mod deploy;
