@@ -133,11 +133,12 @@ where
         let control = Control::new(self.drain.clone());
         let client = TokioIo::new(Client::new(socket, control.clone(), keep));
         let handler = Handler::new(self.service.clone(), control, peer);
-        let connection = self.http.serve_connection(client, handler).with_upgrades();
-        let (begun, over) = (self.drain.begun(), self.drain.over());
+        let (http, begun, over) = (self.http.clone(), self.drain.begun(), self.drain.over());
         async move {
             let _witness = Witness;
-            let (mut connection, mut over) = (pin!(connection), pin!(over));
+            // Made in here: what is moved in has a place in the future twice over, and each connection keeps one.
+            let mut connection = pin!(http.serve_connection(client, handler).with_upgrades());
+            let mut over = pin!(over);
             let ended = tokio::select! {
                 ended = connection.as_mut() => ended,
                 () = begun => {
