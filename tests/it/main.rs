@@ -10,6 +10,8 @@ mod bulk;
 mod command;
 /// What the operator wrote: what it resolves to, or what is wrong with it and where.
 mod config;
+/// How many writes a client's events are.
+mod cost;
 /// The demo: what it says of both sides, and the code that it exits with.
 mod demo;
 /// The files in `deploy/` hold: the example loads and is complete, the unit starts what exists.
