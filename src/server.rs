@@ -48,7 +48,7 @@ impl Default for Limits {
 /// Serves connections with one service. Clones share their limits.
 #[derive(Clone, Debug)]
 pub struct Server<S> {
-    service: S,
+    service: Arc<S>,
     http: Arc<http1::Builder>,
     places: Arc<Semaphore>,
     drain: Drain,
@@ -61,7 +61,7 @@ impl<S> Server<S> {
     /// connection without an answer; an error of a response's body cuts it after all that came before was written.
     pub fn new(service: S, limits: Limits, drain: Drain) -> Self {
         let places = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
-        Self { service, http: Arc::new(http(limits)), places, drain }
+        Self { service: Arc::new(service), http: Arc::new(http(limits)), places, drain }
     }
 }
 
