@@ -127,6 +127,11 @@ fn ask(upstream: &Upstream, request: Request<Relay>) -> BoxFuture<Result<Respons
     Box::pin(upstream.clone().oneshot(request))
 }
 
+/// Reads a body to its end and keeps nothing of it.
+async fn drop_all(mut body: Relay) {
+    while let Some(Ok(_)) = body.frame().await {}
+}
+
 /// One request that may be for an event stream.
 struct Call {
     inner: Upstream,
@@ -184,7 +189,7 @@ impl Call {
     /// The upstream is not asked again: its connection to this session is the client's permission.
     fn rejoined(self, joined: Joined, head: &Head) -> Response<Body> {
         // The body says what the first one said. It is read, so that the connection can be used again.
-        tokio::spawn(self.body.collect());
+        tokio::spawn(drop_all(self.body));
         let stamped =
             Stamped { parts: &self.parts, route: &self.route, is_event_source: self.is_event_source };
         stamped.respond(&self.shared, self.metrics.clone(), head.to_parts(), joined, Kind::Session)
