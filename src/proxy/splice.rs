@@ -105,7 +105,7 @@ impl Service<Request<Relay>> for Splice {
         let Some(route) = self.shared.routes.find(request.uri().path()).cloned() else {
             return self.pass(request);
         };
-        let upgrades = request.headers().contains_key(header::UPGRADE);
+        let upgrades = hygiene::asks_for_upgrade(request.headers());
         let never = matches!(*request.method(), Method::HEAD | Method::OPTIONS);
         if route.mode == Mode::Pass || never || upgrades {
             return self.pass(request);
@@ -156,9 +156,12 @@ impl Call {
             parts.extensions.insert(Patient);
             parts.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
-        if matches!(asked, Asked::Ours(_)) {
-            // Ids that we made mean nothing to the upstream.
-            parts.headers.remove(LAST_EVENT_ID);
+        // Ids that we made mean nothing to the upstream, and of several lines only one counts.
+        let lines = parts.headers.remove(LAST_EVENT_ID);
+        if let (Some(_), Asked::Foreign(id)) = (lines, &asked)
+            && let Ok(id) = HeaderValue::from_bytes(id)
+        {
+            parts.headers.insert(LAST_EVENT_ID, id);
         }
         let metrics = shared.route_metrics(&route);
         let parts = Arc::new(parts);
