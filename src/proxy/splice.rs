@@ -15,6 +15,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, header, request::Parts, response};
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::BodyExt as _;
+use tokio::sync::oneshot;
 use tower::{Service, ServiceExt as _};
 
 use super::{
@@ -127,6 +128,22 @@ fn ask(upstream: &Upstream, request: Request<Relay>) -> BoxFuture<Result<Respons
     Box::pin(upstream.clone().oneshot(request))
 }
 
+/// Waits for a stream to be opened. A drain lets go of who waits: it would only hold up the end.
+async fn answered(line: oneshot::Receiver<Answer>, connection: Option<&Control>) -> Result<Answer, Fault> {
+    let begun = async {
+        match connection {
+            Some(connection) => connection.drain().begun().await,
+            None => std::future::pending().await,
+        }
+    };
+    let given_up = |why: &'static str| Fault::Outage(Box::new(Fault::Lost(why.into())));
+    tokio::select! {
+        // The stream's task is gone; so is the stream.
+        answer = line => answer.map_err(|_| given_up("the stream was given up")),
+        () = begun => Err(given_up("the drain began")),
+    }
+}
+
 /// Reads a body to its end and keeps nothing of it.
 async fn drop_all(mut body: Relay) {
     while let Some(Ok(_)) = body.frame().await {}
@@ -234,13 +251,11 @@ impl Call {
     async fn shared_stream(self) -> Result<Response<Body>, Fault> {
         match self.shared.registry.enter(self.key, &self.route, &self.asked, &self.parts) {
             Some(Entry::Live(live, joined)) => self.join(&live, joined).await,
-            Some(Entry::Line(line)) => match line.await {
-                Ok(Answer::Opened(head, joined)) => Ok(self.joined(*head, joined)),
-                Ok(Answer::Live(live, joined)) => self.join(&live, joined).await,
-                Ok(Answer::Refused(response)) => Ok(response.map(Body::from)),
-                Ok(Answer::Failed(fault)) => Err(fault),
-                // The stream's task is gone; so is the stream.
-                Err(_) => Err(Fault::Outage(Box::new(Fault::Lost("the stream was given up".into())))),
+            Some(Entry::Line(line)) => match answered(line, self.parts.extensions.get::<Control>()).await? {
+                Answer::Opened(head, joined) => Ok(self.joined(*head, joined)),
+                Answer::Live(live, joined) => self.join(&live, joined).await,
+                Answer::Refused(response) => Ok(response.map(Body::from)),
+                Answer::Failed(fault) => Err(fault),
             },
             Some(Entry::Foreign) => self.new_session(Verdict::Foreign).await,
             None => {
