@@ -44,6 +44,8 @@ where
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let control = self.control.clone();
+        // What the last request wanted of the connection is not for this one.
+        control.forget_stalls();
         request.extensions_mut().insert(control.clone());
         request.extensions_mut().insert(self.peer);
         let (old, to_head) = (request.version() == Version::HTTP_10, request.method() == Method::HEAD);

@@ -211,3 +211,101 @@ async fn an_upstream_that_resets_the_id_alone_takes_nobodys_place() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_download_after_a_stream_on_one_connection_may_wait() {
+    let mut world = World::new("");
+    world.pipe = 3000;
+    let (mut client, mut upstream) = world.open("/e").await;
+    upstream.events(["a"]).await;
+    upstream.finish().await;
+    client.read().await;
+    client.write(b"GET /big HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    upstream.again().await;
+    let body = "x".repeat(200_000);
+    upstream.raw(format!("HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n{body}")).await;
+    sleep(Duration::from_secs(60)).await;
+    client.body.clear();
+    (client.status, client.end) = (0, None);
+    client.read().await;
+    assert_eq!(client.body.len(), 200_000, "downloads wait");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pinned_stream_is_not_asked_for_hotly_when_the_upstream_talks_nonsense() {
+    let mut world = World::new(&format!("{OPEN}pin = true\n"));
+    let start = Instant::now();
+    for _ in 0..20 {
+        world.origin.accept().await.raw("nonsense\r\n\r\n").await;
+    }
+    assert!(start.elapsed() > Duration::from_secs(10), "20 attempts in {:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_stream_is_not_asked_for_hotly_when_the_upstream_talks_nonsense() {
+    let mut world = World::new(OPEN);
+    let (_client, upstream) = world.open("/e").await;
+    drop(upstream);
+    let start = Instant::now();
+    for _ in 0..20 {
+        world.origin.accept().await.raw("nonsense\r\n\r\n").await;
+    }
+    assert!(start.elapsed() > Duration::from_secs(10), "20 attempts in {:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_offer_to_speak_http_2_takes_nobodys_ids() {
+    let mut world = World::new("");
+    let offer = event_source("/e", "")
+        + "\nConnection: Upgrade, HTTP2-Settings\nUpgrade: h2c\nHTTP2-Settings: AAMAAABkAAQAAP__";
+    let mut client = world.send(&offer).await;
+    let mut upstream = world.origin.accept().await;
+    upstream.begin().await;
+    upstream.events(["a"]).await;
+    client.read().await;
+    assert_eq!(client.resume(), "fresh");
+    assert!(client.id().await.starts_with('r'));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_lets_go_of_who_waits_for_a_shared_stream() {
+    let world = World::new(&format!("{OPEN}[outage]\nhold = '60s'\n"));
+    world.origin.set_away(true);
+    let mut client = world.send(&event_source("/e", "")).await;
+    sleep(Duration::from_secs(1)).await;
+    let start = Instant::now();
+    world.app.drain().finish().await;
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    client.read().await;
+    assert_eq!(client.status, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_that_we_made_never_reaches_the_upstream_beside_another() {
+    let mut world = World::new("");
+    let request = event_source("/e", "") + "\nLast-Event-ID: r0000000000007-5\nLast-Event-ID: 7";
+    let _client = world.send(&request).await;
+    let upstream = world.origin.accept().await;
+    assert!(!upstream.request.contains("r0000000000007-5"), "{}", upstream.request);
+    assert_eq!(upstream.header("last-event-id"), Some("7"));
+}
+
+/// The generation ends while a client that came back is being admitted: it gets the rest all the same.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_admitted_while_the_generation_is_lost_gets_the_rest() {
+    let mut world = World::new("[[route]]\npath = '/e'\nmode = 'shared'\nkey = ['path']\n");
+    let (mut client, mut upstream) = world.open("/e").await;
+    upstream.events(["a"]).await;
+    let id = client.id().await;
+    drop(client);
+    settle().await;
+    upstream.events(["b"]).await;
+    let mut back = world.send(&event_source("/e", &id)).await;
+    let mut asked = world.origin.accept().await;
+    upstream.events(["c"]).await;
+    drop(upstream);
+    settle().await;
+    asked.begin().await;
+    assert_eq!(back.data().await, ["b", "c"]);
+    assert_eq!(back.resume(), "resumed; missed=1");
+}
