@@ -50,7 +50,7 @@
 //! log:
 //! config: net proxy route server window
 //! app: config dice drain metrics net proxy registry route server
-//! command: admin app config drain net server
+//! command: admin app body config dice drain head metrics net route server sse
 //! ```
 
 pub mod dice;

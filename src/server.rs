@@ -48,8 +48,8 @@ impl Default for Limits {
 /// Serves connections with one service. Clones share their limits.
 #[derive(Clone, Debug)]
 pub struct Server<S> {
-    service: S,
-    http: http1::Builder,
+    service: Arc<S>,
+    http: Arc<http1::Builder>,
     places: Arc<Semaphore>,
     drain: Drain,
 }
@@ -61,7 +61,7 @@ impl<S> Server<S> {
     /// connection without an answer; an error of a response's body cuts it after all that came before was written.
     pub fn new(service: S, limits: Limits, drain: Drain) -> Self {
         let places = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
-        Self { service, http: http(limits), places, drain }
+        Self { service: Arc::new(service), http: Arc::new(http(limits)), places, drain }
     }
 }
 
@@ -135,11 +135,11 @@ where
         let control = Control::new(self.drain.clone());
         let client = TokioIo::new(Client::new(socket, control.clone(), keep));
         let handler = Handler::new(self.service.clone(), control, peer);
-        let connection = self.http.serve_connection(client, handler).with_upgrades();
-        let drain = self.drain.clone();
+        let (http, drain) = (self.http.clone(), self.drain.clone());
         async move {
             let _witness = Witness;
-            let mut connection = pin!(connection);
+            // Made in here: what is moved in has a place in the future twice over, and each connection keeps one.
+            let mut connection = pin!(http.serve_connection(client, handler).with_upgrades());
             let ended = tokio::select! {
                 ended = connection.as_mut() => ended,
                 () = drain.begun() => {

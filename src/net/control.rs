@@ -81,6 +81,11 @@ impl Control {
         self.0.stall.store(millis, Relaxed);
     }
 
+    /// The connection's next answer may be taken as slowly as its client likes.
+    pub(crate) fn forget_stalls(&self) {
+        self.0.stall.store(0, Relaxed);
+    }
+
     /// Whether the connection was cut because the client took nothing.
     #[must_use]
     pub fn is_stalled(&self) -> bool {

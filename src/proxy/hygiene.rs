@@ -232,6 +232,12 @@ fn strip(headers: &mut HeaderMap) {
     }
 }
 
+/// Whether a request asks for an upgrade that is passed on.
+#[must_use]
+pub fn asks_for_upgrade(request: &HeaderMap) -> bool {
+    upgrade_of(request).is_some()
+}
+
 /// The protocols to upgrade to, if the message is about an upgrade that we pass on.
 fn upgrade_of(headers: &HeaderMap) -> Option<HeaderValue> {
     let protocols = headers.get(header::UPGRADE)?;

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, header, request::Parts, response};
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::BodyExt as _;
+use tokio::sync::oneshot;
 use tower::{Service, ServiceExt as _};
 
 use super::{
@@ -105,7 +106,7 @@ impl Service<Request<Relay>> for Splice {
         let Some(route) = self.shared.routes.find(request.uri().path()).cloned() else {
             return self.pass(request);
         };
-        let upgrades = request.headers().contains_key(header::UPGRADE);
+        let upgrades = hygiene::asks_for_upgrade(request.headers());
         let never = matches!(*request.method(), Method::HEAD | Method::OPTIONS);
         if route.mode == Mode::Pass || never || upgrades {
             return self.pass(request);
@@ -125,6 +126,22 @@ impl Splice {
 /// Behind a pointer, since the compiler cannot see that the service's own future is `Send` from within another.
 fn ask(upstream: &Upstream, request: Request<Relay>) -> BoxFuture<Result<Response<Relay>, Fault>> {
     Box::pin(upstream.clone().oneshot(request))
+}
+
+/// Waits for a stream to be opened. A drain lets go of who waits: it would only hold up the end.
+async fn answered(line: oneshot::Receiver<Answer>, connection: Option<&Control>) -> Result<Answer, Fault> {
+    let begun = async {
+        match connection {
+            Some(connection) => connection.drain().begun().await,
+            None => std::future::pending().await,
+        }
+    };
+    let given_up = |why: &'static str| Fault::Outage(Box::new(Fault::Lost(why.into())));
+    tokio::select! {
+        // The stream's task is gone; so is the stream.
+        answer = line => answer.map_err(|_| given_up("the stream was given up")),
+        () = begun => Err(given_up("the drain began")),
+    }
 }
 
 /// One request that may be for an event stream.
@@ -151,9 +168,12 @@ impl Call {
             parts.extensions.insert(Patient);
             parts.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
-        if matches!(asked, Asked::Ours(_)) {
-            // Ids that we made mean nothing to the upstream.
-            parts.headers.remove(LAST_EVENT_ID);
+        // Ids that we made mean nothing to the upstream, and of several lines only one counts.
+        let lines = parts.headers.remove(LAST_EVENT_ID);
+        if let (Some(_), Asked::Foreign(id)) = (lines, &asked)
+            && let Ok(id) = HeaderValue::from_bytes(id)
+        {
+            parts.headers.insert(LAST_EVENT_ID, id);
         }
         let metrics = shared.route_metrics(&route);
         let parts = Arc::new(parts);
@@ -228,13 +248,11 @@ impl Call {
     async fn shared_stream(self) -> Result<Response<Body>, Fault> {
         match self.shared.registry.enter(self.key, &self.route, &self.asked, &self.parts) {
             Some(Entry::Live(live, joined)) => self.join(&live, joined).await,
-            Some(Entry::Line(line)) => match line.await {
-                Ok(Answer::Opened(head, joined)) => Ok(self.joined(*head, joined)),
-                Ok(Answer::Live(live, joined)) => self.join(&live, joined).await,
-                Ok(Answer::Refused(response)) => Ok(response.map(Body::from)),
-                Ok(Answer::Failed(fault)) => Err(fault),
-                // The stream's task is gone; so is the stream.
-                Err(_) => Err(Fault::Outage(Box::new(Fault::Lost("the stream was given up".into())))),
+            Some(Entry::Line(line)) => match answered(line, self.parts.extensions.get::<Control>()).await? {
+                Answer::Opened(head, joined) => Ok(self.joined(*head, joined)),
+                Answer::Live(live, joined) => self.join(&live, joined).await,
+                Answer::Refused(response) => Ok(response.map(Body::from)),
+                Answer::Failed(fault) => Err(fault),
             },
             Some(Entry::Foreign) => self.new_session(Verdict::Foreign).await,
             None => {

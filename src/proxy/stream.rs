@@ -22,8 +22,8 @@ use crate::{
     window::{Cursor, End, Parts, Step},
 };
 
-/// How much one piece takes from the window: what a socket takes at once, more or less.
-const ROOM: usize = 64 << 10;
+/// How much one piece takes from the window: a thousand events of ordinary size are one write.
+const ROOM: usize = 256 << 10;
 /// A comment without a blank line: with one it is an empty event to some clients.
 const HEARTBEAT: Bytes = Bytes::from_static(b":\n");
 /// Over how long the clients of a lost upstream are cut, so that they do not come back all at once.

@@ -29,10 +29,16 @@ use crate::{
 };
 
 pub use linger::{Lingerer, Lingerers};
-use numbering::Numbering;
+use numbering::{Numbering, upstream_id};
+
+/// How many bytes are gathered at most before they are written.
+const GATHERED: usize = 64 << 10;
 
 /// Makes room when the budget is exceeded.
 pub type Relieve = Arc<dyn Fn() + Send + Sync>;
+
+/// Half a frame of this size is no reason to end a stream.
+const SMALL: usize = 16 << 10;
 
 /// How a pump came to an end.
 #[derive(Debug)]
@@ -43,6 +49,8 @@ pub enum Outcome {
     Lost(BoxError),
     /// The upstream sent a frame beyond the limit.
     Oversized(TooLong),
+    /// There is no memory for the frame that it is sending, whatever others gave up.
+    Starved,
     /// Nobody listens, and nobody was given an id to come back with.
     Abandoned,
     /// Nobody came back in time.
@@ -73,6 +81,18 @@ pub struct Pump {
     lingerers: Lingerers,
     /// What was charged for the frame that is not complete.
     charged: usize,
+    gathered: Gathered,
+}
+
+/// What came and is not in the window yet: what comes together is written together, and is one write for each client.
+#[derive(Default)]
+struct Gathered {
+    chunks: Vec<Bytes>,
+    bytes: usize,
+    /// How many bytes there were when the connection was last given the chance to hand over more.
+    asked: usize,
+    /// How the body ended behind them.
+    end: Option<Outcome>,
 }
 
 /// What a pump is made with.
@@ -94,7 +114,7 @@ pub struct Parts {
 }
 
 enum Event {
-    Chunk(Bytes),
+    Gathered,
     Aged,
     Over(Outcome),
 }
@@ -119,6 +139,7 @@ impl Pump {
             relieve: parts.relieve,
             lingerers: parts.lingerers,
             charged: 0,
+            gathered: Gathered::default(),
         }
     }
 
@@ -133,9 +154,17 @@ impl Pump {
         let mut timers = Timers::default();
         loop {
             match poll_fn(|cx| self.poll_event(cx, body, keep, &mut timers)).await {
-                Event::Chunk(chunk) => {
-                    if let Err(fault) = self.feed(&chunk, now()) {
+                Event::Gathered => {
+                    if let Err(fault) = self.feed(now()) {
                         return Outcome::Oversized(fault);
+                    }
+                    if self.is_starved() {
+                        tracing::error!(
+                            bytes = self.charged,
+                            setting = "limits.memory",
+                            "there is no memory for the frame that an upstream is sending: its stream ends"
+                        );
+                        return Outcome::Starved;
                     }
                     if timers.age.is_none() {
                         timers.age = self.next_expiry();
@@ -151,7 +180,7 @@ impl Pump {
     }
 
     fn poll_event(
-        &self,
+        &mut self,
         cx: &mut Context<'_>,
         body: &mut Relay,
         keep: &Keep,
@@ -169,17 +198,7 @@ impl Pump {
         if audience.readers > 0 && !audience.room {
             return Poll::Pending;
         }
-        loop {
-            return match std::task::ready!(Pin::new(&mut *body).poll_frame(cx)) {
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(chunk) => Poll::Ready(Event::Chunk(chunk)),
-                    // Trailers of an event stream mean nothing to its clients.
-                    Err(_) => continue,
-                },
-                Some(Err(fault)) => Poll::Ready(Event::Over(Outcome::Lost(fault))),
-                None => Poll::Ready(Event::Over(Outcome::Finished)),
-            };
-        }
+        self.gathered.poll(cx, body)
     }
 
     fn poll_vacant(
@@ -207,11 +226,14 @@ impl Pump {
         }
     }
 
-    /// Appends what a chunk completes; those who wait are woken once for all of it.
-    fn feed(&mut self, chunk: &[u8], now: Instant) -> Result<(), TooLong> {
-        let Self { window, splitter, ids, metrics, .. } = self;
-        let result =
-            window.write(|writer| splitter.feed(chunk, |frame| append(writer, &frame, ids, metrics, now)));
+    /// Appends what the chunks complete; those who wait are woken once for all of it.
+    fn feed(&mut self, now: Instant) -> Result<(), TooLong> {
+        let Self { window, splitter, ids, metrics, gathered, .. } = self;
+        let result = window.write(|writer| {
+            let mut feed =
+                |chunk: Bytes| splitter.feed(&chunk, |frame| append(writer, &frame, ids, metrics, now));
+            gathered.take().try_for_each(&mut feed)
+        });
         self.budget.charge(self.charged, self.splitter.held());
         self.charged = self.splitter.held();
         if self.budget.excess() > 0 {
@@ -220,9 +242,56 @@ impl Pump {
         result
     }
 
+    /// Half a frame cannot give way: where windows have given all and it is not enough, its stream has to go.
+    fn is_starved(&self) -> bool {
+        self.charged > SMALL && self.budget.excess() > 0
+    }
+
     fn next_expiry(&self) -> Option<Pin<Box<Sleep>>> {
         let expires = self.window.look(|window| window.expires())?;
         Some(Box::pin(tokio::time::sleep_until(expires.into())))
+    }
+}
+
+impl Gathered {
+    /// Gathers what is there. The connection hands over chunk by chunk, each when the one before was taken; so when
+    /// there is no more it is given one turn to hand over the next, and what came is written when it did not.
+    fn poll(&mut self, cx: &mut Context<'_>, body: &mut Relay) -> Poll<Event> {
+        if let Some(end) = self.end.take() {
+            return Poll::Ready(Event::Over(end));
+        }
+        let end = loop {
+            match Pin::new(&mut *body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    // Trailers of an event stream mean nothing to its clients.
+                    let Ok(chunk) = frame.into_data() else { continue };
+                    self.bytes += chunk.len();
+                    self.chunks.push(chunk);
+                    if self.bytes >= GATHERED {
+                        return Poll::Ready(Event::Gathered);
+                    }
+                }
+                Poll::Ready(Some(Err(fault))) => break Outcome::Lost(fault),
+                Poll::Ready(None) => break Outcome::Finished,
+                Poll::Pending if self.bytes == 0 => return Poll::Pending,
+                Poll::Pending if self.bytes == self.asked => return Poll::Ready(Event::Gathered),
+                Poll::Pending => {
+                    self.asked = self.bytes;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+            }
+        };
+        if self.chunks.is_empty() {
+            return Poll::Ready(Event::Over(end));
+        }
+        self.end = Some(end);
+        Poll::Ready(Event::Gathered)
+    }
+
+    fn take(&mut self) -> impl Iterator<Item = Bytes> {
+        (self.bytes, self.asked) = (0, 0);
+        self.chunks.drain(..)
     }
 }
 
@@ -245,10 +314,11 @@ fn append(
         metrics.appended(event.len());
         writer.window().push(event, now);
     } else {
-        writer.pass(|| Bytes::copy_from_slice(frame.bytes()));
+        let tail = writer.window().tail();
+        writer.pass(|| ids.control(frame, tail));
     }
-    if let Some(id) = frame.id().filter(|id| !id.is_empty()) {
-        writer.window().name(id);
+    if let Some(id) = upstream_id(frame) {
+        writer.window().name(id, !frame.is_event());
     }
     if let Some(retry) = frame.retry() {
         writer.window().set_retry(retry);

@@ -24,16 +24,16 @@ impl Numbering {
         Self { theirs, last: None, text: String::new() }
     }
 
-    /// Looks for an id of the upstream's. An empty one is none: no client could come back with it.
+    /// Looks for an id of the upstream's.
     pub(super) fn see(&mut self, frame: &Frame<'_>) {
-        let Some(id) = frame.id().filter(|id| !id.is_empty()) else { return };
+        let Some(id) = upstream_id(frame) else { return };
         self.theirs = true;
         if self.last.as_deref() != Some(id) {
             self.last = Some(Bytes::copy_from_slice(id));
         }
     }
 
-    /// The event as clients get it, in memory of its very size.
+    /// A frame with its id as clients get it, in memory of its very size.
     pub(super) fn encode(&mut self, frame: &Frame<'_>, position: Position) -> Bytes {
         let ours = (!self.theirs).then(|| {
             self.text.clear();
@@ -46,7 +46,21 @@ impl Numbering {
         event.into()
     }
 
+    /// A control frame as clients get it. One that takes the id from them gives ours back, so that they keep their place.
+    pub(super) fn control(&mut self, frame: &Frame<'_>, tail: Position) -> Bytes {
+        if self.theirs || frame.id().is_none() {
+            return Bytes::copy_from_slice(frame.bytes());
+        }
+        self.encode(frame, tail)
+    }
+
     pub(super) fn last(&self) -> Option<Bytes> {
         self.last.clone()
     }
+}
+
+/// The upstream's own id in a frame. One that is empty, or nothing but spaces, is none: no client could come back with
+/// it.
+pub(super) fn upstream_id<'a>(frame: &Frame<'a>) -> Option<&'a [u8]> {
+    frame.id().filter(|id| !id.trim_ascii().is_empty())
 }

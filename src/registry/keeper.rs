@@ -177,12 +177,11 @@ impl Keeper {
 
     /// The upstream is away: those who have waited long enough are told, the others go on waiting.
     fn failed(&mut self, asker: Option<Asker>, fault: Fault) {
-        if !fault.may_pass() {
-            if let Some(asker) = asker {
-                drop(asker.answer.send(Answer::Failed(fault)));
-            }
-            return;
-        }
+        let asker = match asker {
+            // An answer that makes no sense is for the asker alone, as a refusal is.
+            Some(asker) if !fault.may_pass() => return drop(asker.answer.send(Answer::Failed(fault))),
+            asker => asker,
+        };
         self.failures += 1;
         let hold = self.registry.0.limits.hold;
         let mut state = lock(&self.stream.state);
@@ -239,7 +238,9 @@ impl Keeper {
                 tracing::error!(route, %key, %fault, "the upstream of a shared stream was cut: a new generation begins");
                 (metrics::End::Oversized, End::Lost)
             }
-            Outcome::Abandoned | Outcome::Lingered | Outcome::Evicted => (metrics::End::Evicted, End::Lost),
+            Outcome::Abandoned | Outcome::Lingered | Outcome::Evicted | Outcome::Starved => {
+                (metrics::End::Evicted, End::Lost)
+            }
         };
         self.metrics.ends.count(count);
         let lost = matches!(count, metrics::End::Lost | metrics::End::Oversized);

@@ -3,7 +3,7 @@
 use std::{cmp::Reverse, collections::HashMap, sync::atomic::Ordering};
 
 use super::Registry;
-use crate::{route::Key, window::LiveWindow};
+use crate::{pump::now, route::Key, window::LiveWindow};
 
 /// So much of the budget is freed beyond the excess, so that not every append has to look for room.
 const SLACK: usize = 32;
@@ -11,7 +11,7 @@ const SLACK: usize = 32;
 impl Registry {
     /// Lets windows give way until the budget holds. Those without clients go before others, and of them the key
     /// that holds most: nobody takes another's memory by asking for many streams. A client that loses what it had
-    /// not taken is cut; the newest event of each window stays.
+    /// not taken is cut. The newest event of each window stays, unless that is not enough.
     pub(super) fn relieve(&self) {
         // One at a time: who finds another at it has nothing to do.
         if self.0.relieving.swap(true, Ordering::Acquire) {
@@ -19,12 +19,10 @@ impl Registry {
         }
         let excess = self.0.budget.excess();
         if excess > 0 {
-            let mut wanted = excess + self.0.limits.memory / SLACK;
-            for window in by_turn(self.windows()) {
-                wanted = wanted.saturating_sub(window.give_way(wanted));
-                if wanted == 0 {
-                    break;
-                }
+            let windows = by_turn(self.windows());
+            let wanted = give(&windows, excess + self.0.limits.memory / SLACK, LiveWindow::give_way);
+            if wanted > self.0.limits.memory / SLACK {
+                give(&windows, wanted, |window, _| window.clear(now()));
             }
             tracing::warn!(
                 limit = self.0.limits.memory,
@@ -35,6 +33,17 @@ impl Registry {
         }
         self.0.relieving.store(false, Ordering::Release);
     }
+}
+
+/// Has windows give until so much is free; says how much is still wanted.
+fn give(windows: &[LiveWindow], mut wanted: usize, take: impl Fn(&LiveWindow, usize) -> usize) -> usize {
+    for window in windows {
+        if wanted == 0 {
+            break;
+        }
+        wanted = wanted.saturating_sub(take(window, wanted));
+    }
+    wanted
 }
 
 /// The windows in the order in which they give way.

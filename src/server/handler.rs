@@ -2,6 +2,7 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -17,13 +18,13 @@ use crate::{
 
 /// One connection's view of the service.
 pub(super) struct Handler<S> {
-    service: S,
+    service: Arc<S>,
     control: Control,
     peer: Peer,
 }
 
 impl<S> Handler<S> {
-    pub(super) fn new(service: S, control: Control, peer: Peer) -> Self {
+    pub(super) fn new(service: Arc<S>, control: Control, peer: Peer) -> Self {
         Self { service, control, peer }
     }
 }
@@ -43,10 +44,12 @@ where
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let control = self.control.clone();
+        // What the last request wanted of the connection is not for this one.
+        control.forget_stalls();
         request.extensions_mut().insert(control.clone());
         request.extensions_mut().insert(self.peer);
         let (old, to_head) = (request.version() == Version::HTTP_10, request.method() == Method::HEAD);
-        let answered = self.service.clone().oneshot(request);
+        let answered = S::clone(&self.service).oneshot(request);
         Box::pin(async move {
             let response = answered.await.map_err(Into::into)?;
             // Without a length, only a reset tells an HTTP/1.0 client a cut from an end.

@@ -229,11 +229,19 @@ impl LiveWindow {
         let State { window, seats, .. } = &mut *state;
         window.prune(now);
         if window.is_spent() && !seats.iter().any(|(_, seat)| window.is_behind(&seat.place)) {
-            seats.iter_mut().for_each(|(_, seat)| window.release(&mut seat.place));
-            window.renew(now);
-            seats.iter_mut().for_each(|(_, seat)| window.rehold(&mut seat.place));
+            window.renew(now, seats.iter_mut().map(|(_, seat)| &mut seat.place));
         }
         self.settle(&mut state);
+    }
+
+    /// Lets go everything, when there is no memory left: who has not taken it is cut. Says how many bytes it gave.
+    pub fn clear(&self, now: Instant) -> usize {
+        self.write(|writer| {
+            let State { window, seats, .. } = &mut *writer.state;
+            let before = window.cost();
+            window.clear(now, seats.iter_mut().map(|(_, seat)| &mut seat.place));
+            before.saturating_sub(window.cost())
+        })
     }
 
     /// What it costs, in bytes.
@@ -409,11 +417,20 @@ impl Drop for Cursor {
     fn drop(&mut self) {
         let mut state = self.live.lock();
         let State { window, seats, newest, .. } = &mut *state;
-        if let Some(seat) = seats.try_remove(self.seat) {
-            window.leave(seat.place, seats.is_empty());
-        }
+        let gone = seats.try_remove(self.seat);
         if *newest == Some(self.seat) {
-            *newest = None;
+            // Of the others, the one that has most holds the pump and memory from now on: it is a client that is
+            // there, and what it has not read must not go.
+            let waits = self.live.0.high_water.is_some();
+            let heirs = seats.iter_mut().filter(|_| waits);
+            let heir = heirs.max_by_key(|(_, seat)| window.fence(&seat.place).seq);
+            *newest = heir.map(|(at, seat)| {
+                window.rehold(&mut seat.place);
+                at
+            });
+        }
+        if let Some(seat) = gone {
+            window.leave(seat.place, seats.is_empty());
         }
         self.live.settle(&mut state);
         let pump = state.pump.take();
@@ -494,8 +511,15 @@ mod tests {
 
     #[test]
     fn a_pump_that_waits_for_room_is_woken_when_the_client_reads_or_goes() {
+        // A client that goes wakes the pump too, and must not hide that reading did not.
+        for (reads, goes) in [(4, false), (2, true)] {
+            pump_and_client(reads, goes);
+        }
+    }
+
+    fn pump_and_client(reads: usize, goes: bool) {
         shuttle::check_random(
-            || {
+            move || {
                 let (live, now) = live(9, Some(2));
                 let (_, mut cursor) = live.attach(&Asked::Nothing, now);
                 let writer = live.clone();
@@ -509,13 +533,14 @@ mod tests {
                     }
                 });
                 let mut seen = 0;
-                while seen < 2 {
+                while seen < reads {
                     if let Step::Parts(parts) = block_on(step(&mut cursor, 1)) {
                         seen += parts.bytes();
                     }
                 }
-                drop(cursor);
+                let stays = (!goes).then_some(cursor);
                 pump.join().unwrap();
+                drop(stays);
             },
             2000,
         );

@@ -37,10 +37,21 @@ pub struct Window {
     cost: usize,
     passing: Passing,
     /// The events that the upstream's own ids stand for, by a keyed hash.
-    names: HashMap<u64, u64>,
+    names: HashMap<u64, Name>,
     hasher: RandomState,
     retry: Option<Bytes>,
     end: Option<End>,
+}
+
+/// What an id of the upstream's stands for.
+#[derive(Clone, Copy, Debug)]
+struct Name {
+    /// The event that it came with, or behind which it came alone; the first one where it is repeated.
+    seq: u64,
+    /// It came alone, in a control frame.
+    lone: bool,
+    /// It came again at another place.
+    repeated: bool,
 }
 
 /// How a generation ended.
@@ -170,7 +181,7 @@ impl Window {
     /// What the window costs, in bytes: events, what each needs beside, control frames, the upstream's ids.
     #[must_use]
     pub fn cost(&self) -> usize {
-        self.cost + self.passing.bytes() + self.names.capacity() * size_of::<(u64, u64)>()
+        self.cost + self.passing.cost() + self.names.capacity() * size_of::<(u64, Name)>()
     }
 
     /// Appends an event, as it is sent, and lets go what the bounds no longer cover.
@@ -197,17 +208,28 @@ impl Window {
         self.passing.push(self.tail, frame, unread);
     }
 
-    /// Notes that the upstream's own `id` stands for the tail. One that it repeats keeps its first meaning, so
-    /// that a resume may repeat events and skips none.
-    pub fn name(&mut self, id: &[u8]) {
-        let (low, tail) = (self.low, self.tail);
-        let seq = self.names.entry(self.hasher.hash_one(id)).or_insert(tail);
-        if *seq + 1 < low {
-            *seq = tail;
+    /// Notes that the upstream's own `id` stands for the tail; `lone`, if it came in a control frame. One that it
+    /// repeats keeps its first meaning, even when that is gone, so that a resume may repeat events and skips none.
+    pub fn name(&mut self, id: &[u8], lone: bool) {
+        let (seq, hash) = (self.tail, self.hash(id));
+        let name = self.names.entry(hash).or_insert(Name { seq, lone, repeated: false });
+        name.repeated |= name.seq != seq;
+        name.lone &= lone;
+        let most = 64 + self.retained();
+        if self.names.len() as u64 > most + self.retained() {
+            // There is one for each event at most, but no end to lone ones. The upstream may know what is forgotten.
+            let low = self.low;
+            let is_here = |name: &Name| !name.lone && name.seq + 1 >= low;
+            self.names.retain(|&key, name| key == hash || name.repeated || is_here(name));
+            if self.names.len() as u64 > most {
+                self.names.retain(|&key, name| key == hash || is_here(name));
+            }
         }
-        if self.names.len() as u64 > 64 + 2 * self.retained() {
-            self.names.retain(|_, seq| *seq + 1 >= low);
-        }
+    }
+
+    /// An id as a header brings it: without the spaces around it.
+    fn hash(&self, id: &[u8]) -> u64 {
+        self.hasher.hash_one(id.trim_ascii())
     }
 
     /// Notes the last reconnection time that the upstream asked for, as digits.
@@ -239,14 +261,19 @@ impl Window {
         self.prune(now);
         match asked {
             Asked::Nothing => Verdict::Fresh,
-            Asked::Ours(position) if position.generation != self.generation => Verdict::Gap(Gap::Generation),
-            Asked::Ours(position) => self.after(position.seq),
-            Asked::Foreign(id) => match self.names.get(&self.hasher.hash_one(&id[..])) {
-                // What age has taken from us the upstream may still have.
-                Some(&seq) if seq + 1 >= self.low => self.after(seq),
-                _ => Verdict::Foreign,
-            },
+            Asked::Ours(position) if position.generation == self.generation => self.after(position.seq),
+            // An upstream may be one of our kind, with ids of our form.
+            Asked::Ours(position) => {
+                self.named(position.to_string().as_bytes()).unwrap_or(Verdict::Gap(Gap::Generation))
+            }
+            Asked::Foreign(id) => self.named(id).unwrap_or(Verdict::Foreign),
         }
+    }
+
+    fn named(&self, id: &[u8]) -> Option<Verdict> {
+        // What age has taken from us the upstream may still have.
+        let name = self.names.get(&self.hash(id)).filter(|name| name.seq + 1 >= self.low)?;
+        Some(self.after(name.seq))
     }
 
     fn after(&self, seq: u64) -> Verdict {
@@ -325,7 +352,7 @@ impl Window {
         place.next <= self.tail || self.passing.peek(place.ordinal).is_some()
     }
 
-    /// How many bytes the place has not taken.
+    /// How many bytes the place has not taken, and what control frames need beside.
     #[must_use]
     pub fn unread(&self, place: &Place) -> usize {
         let events = if place.next > self.tail {
@@ -388,14 +415,19 @@ impl Window {
         self.low > self.tail && self.last().end() > self.last().first()
     }
 
-    /// Lets go the last block too. Nobody may hold a place: all must have been released, and none be behind.
-    pub(super) fn renew(&mut self, now: Instant) {
-        let next = Block::new(self.tail + 1, self.last().offset(self.tail + 1), now);
+    /// Lets go the last block too. `places` are all that there are; those that hold something hold the next block.
+    pub(super) fn renew<'a>(&mut self, now: Instant, places: impl Iterator<Item = &'a mut Place>) {
+        let mut next = Block::new(self.tail + 1, self.last().offset(self.tail + 1), now);
         self.gone += self.blocks.len() as u64;
+        for place in places.filter(|place| place.block.is_some()) {
+            place.block = Some(self.gone);
+            next.readers += 1;
+        }
         self.cost = next.cost();
         self.blocks = VecDeque::from([next]);
     }
 
+    /// A place that was released keeps again what it has yet to take, as far as that is here.
     pub(super) fn rehold(&mut self, place: &mut Place) {
         self.hold(place);
     }
@@ -416,6 +448,13 @@ impl Window {
             self.drop_first();
         }
         before - self.cost
+    }
+
+    /// Lets go everything, the newest event too. `places` are all that there are; those that are behind are told.
+    pub(super) fn clear<'a>(&mut self, now: Instant, places: impl Iterator<Item = &'a mut Place>) {
+        self.low = self.tail + 1;
+        self.bytes = 0;
+        self.renew(now, places);
     }
 
     fn raise_low(&mut self) {
@@ -534,7 +573,7 @@ mod tests {
         let asked = |id: &'static str| Asked::Foreign(Bytes::from_static(id.as_bytes()));
         for id in ["a", "b", "b"] {
             window.push(Bytes::from_static(b"."), start);
-            window.name(id.as_bytes());
+            window.name(id.as_bytes(), false);
         }
         assert_eq!(window.judge(&asked("a"), start), Verdict::Resumed { after: 1, missed: 2 });
         assert_eq!(window.judge(&asked("b"), start), Verdict::Resumed { after: 2, missed: 1 });
@@ -545,8 +584,12 @@ mod tests {
             Verdict::Foreign,
             "gone from here, perhaps not from there"
         );
-        window.name(b"b");
-        assert_eq!(window.judge(&asked("b"), start), Verdict::Resumed { after: 12, missed: 0 });
+        window.name(b"b", false);
+        assert_eq!(
+            window.judge(&asked("b"), start),
+            Verdict::Foreign,
+            "a client may hold the first one, and must not skip what came between"
+        );
     }
 
     #[test]
@@ -615,7 +658,7 @@ mod tests {
             for seq in 0..10_000_u64 {
                 window.push(Bytes::from(vec![b'.'; size]), now);
                 if size == 250 {
-                    window.name(&seq.to_be_bytes());
+                    window.name(&seq.to_be_bytes(), false);
                 }
             }
             let over = (window.cost() - 10_000 * size) / 10_000;
@@ -711,7 +754,7 @@ mod tests {
                         prop_assert!(got == owed, "events {}..{end}", *next);
                         prop_assert!(parts.bytes() > 0 || end == model.events.len());
                         let unread: usize = model.events[end..].iter().map(|(e, _)| e.len()).sum();
-                        prop_assert!(window.unread(place) >= unread && window.unread(place) <= unread + 64);
+                        prop_assert!(window.unread(place) >= unread && window.unread(place) <= unread + 64 * 128);
                         *next = end;
                     }
                     Op::Leave(client) if !clients.is_empty() => {

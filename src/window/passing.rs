@@ -4,9 +4,11 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-/// How many are kept for a cursor that is behind, and how many bytes of them.
+/// How many are kept for a cursor that is behind, and what they may cost.
 const COUNT: usize = 64;
 const BYTES: usize = 64 << 10;
+/// What one costs beside its bytes: its place in the list, its allocation.
+const COST: usize = size_of::<Frame>() + 32;
 
 /// Frames that are delivered live and never again.
 #[derive(Debug, Default)]
@@ -14,7 +16,7 @@ pub(super) struct Passing {
     frames: VecDeque<Frame>,
     /// The ordinal of the first one in `frames`.
     first: u64,
-    bytes: usize,
+    cost: usize,
 }
 
 #[derive(Debug)]
@@ -25,14 +27,12 @@ struct Frame {
 }
 
 impl Passing {
-    /// Adds a frame behind the event `after`. Those that no cursor needs any more (before `unread`) make room;
-    /// with `unread` at 0 the bounds hold, whoever has yet to read.
+    /// Adds a frame behind the event `after`. Beyond the bounds the oldest go, but none from `unread` on.
     pub(super) fn push(&mut self, after: u64, bytes: Bytes, unread: u64) {
-        self.bytes += bytes.len();
-        self.frames.push_back(Frame { after, bytes });
-        while (self.frames.len() > COUNT || self.bytes > BYTES)
-            && self.frames.len() > 1
-            && self.first < unread
+        let frame = Frame { after, bytes };
+        self.cost += frame.cost();
+        self.frames.push_back(frame);
+        while (self.frames.len() > COUNT || self.cost > BYTES) && self.frames.len() > 1 && self.first < unread
         {
             self.drop_first();
         }
@@ -55,27 +55,33 @@ impl Passing {
         at.and_then(|at| self.frames.get(at)).map_or_else(Bytes::new, |frame| frame.bytes.clone())
     }
 
-    /// How many bytes stand at or after `ordinal`.
+    /// What those cost that stand at or after `ordinal`.
     pub(super) fn unread(&self, ordinal: u64) -> usize {
         let skip = usize::try_from(ordinal.saturating_sub(self.first)).unwrap_or(usize::MAX);
-        self.frames.iter().skip(skip).map(|frame| frame.bytes.len()).sum()
+        self.frames.iter().skip(skip).map(Frame::cost).sum()
     }
 
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
+    pub(super) fn cost(&self) -> usize {
+        self.cost
     }
 
     /// Nobody is left to read them.
     pub(super) fn clear(&mut self) {
         self.first = self.next();
         self.frames = VecDeque::new();
-        self.bytes = 0;
+        self.cost = 0;
     }
 
     fn drop_first(&mut self) {
         if let Some(frame) = self.frames.pop_front() {
             self.first += 1;
-            self.bytes -= frame.bytes.len();
+            self.cost -= frame.cost();
         }
+    }
+}
+
+impl Frame {
+    fn cost(&self) -> usize {
+        COST + self.bytes.len()
     }
 }

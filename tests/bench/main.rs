@@ -75,12 +75,12 @@ fn delivery(scale: &Scale, table: &mut Table) {
         world.steady(5, 50);
     }
     for _ in 0..scale.rounds {
-        let own = measure::cpu(std::process::id());
         let least = floor.cost(|world| world.steady(scale.events, 50));
-        let own = measure::cpu(std::process::id()) - own;
+        let own = measure::cpu(std::process::id());
         let ours = respool.cost(|world| world.steady(scale.events, 50));
+        let own = measure::cpu(std::process::id()) - own;
         table.add("fan-out, steady: CPU", "× floor", Some(2.5), ratio(ours, least));
-        table.add("the load generator beside it: CPU", "× floor", Some(1.0), ratio(own, least));
+        table.add("... the load generator beside it: CPU", "× respool", Some(1.0), ratio(own, ours));
         let deliveries = (scale.events as usize * scale.clients) as f64;
         table.add("the floor: CPU of a delivery", "µs", None, least.as_secs_f64() * 1e6 / deliveries);
         let least = floor.cost(|world| world.bursts(2, 500));

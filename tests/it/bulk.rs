@@ -60,3 +60,34 @@ async fn a_large_upload_passes_in_little_memory() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_large_body_of_a_resume_is_dropped_as_it_comes() {
+    within(async {
+        let origin = Origin::start(|mut visit| async move {
+            visit.request().await;
+            visit.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: a\n\n").await;
+            visit.unasked().await;
+        })
+        .await;
+        let binary = Binary::to(origin.address).await;
+        let mut client = binary.connect().await;
+        client.send("GET / HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n").await;
+        client.head().await;
+        let (chunk, _) = client.exactly("30\r\ndata: a\nid: r".len() + 22).await;
+        let text = String::from_utf8(chunk).unwrap();
+        let id = text.split_once("id: ").unwrap().1.trim();
+        let mut back = binary.connect().await;
+        let length = PIECE * PIECES;
+        back.send(format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nLast-Event-ID: {id}\r\nContent-Length: {length}\r\n\r\n"
+        ))
+        .await;
+        assert!(back.head().await.contains(&"respool-resume: resumed; missed=0".to_owned()));
+        for piece in 0..PIECES {
+            back.send(vec![piece as u8; PIECE]).await;
+        }
+        assert!(binary.peak() < PEAK, "{} KiB", binary.peak());
+    })
+    .await;
+}

@@ -28,7 +28,7 @@ fn the_left_side_has_holes_and_the_right_side_is_whole() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()), "{text}");
     assert!(text.contains("\nThe right side is whole: every number from "), "{text}");
-    let cuts = count(&text, "In 8.", "times");
+    let cuts = count(&text, "In ", "times");
     assert!(cuts >= 2, "{text}");
     for side in ["direct:", "through respool:"] {
         assert!(count(&text, side, "times") >= 2, "{text}");
@@ -36,7 +36,9 @@ fn the_left_side_has_holes_and_the_right_side_is_whole() {
     }
     assert!(count(&text, "direct:", "missing") > 10, "{text}");
     assert_eq!(count(&text, "through respool:", "missing"), 0, "{text}");
-    assert!(count(&text, "through respool:", "received") > count(&text, "direct:", "received"), "{text}");
+    // Both are measured by the same numbers; which one comes first may differ by one or two.
+    let sent = |side| count(&text, side, "received") + count(&text, side, "missing");
+    assert!(sent("direct:").abs_diff(sent("through respool:")) <= 2, "{text}");
     // A line each second on the way there.
     assert!(text.lines().filter(|line| line.contains("s   direct ")).count() >= 6, "{text}");
 }

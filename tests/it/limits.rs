@@ -97,3 +97,25 @@ async fn a_client_whose_unread_part_had_to_give_way_is_cut_and_finds_a_gap() {
     world.pipe = 1 << 20;
     assert_eq!(world.event_source("/e", &id).await.resume(), "gap; reason=expired");
 }
+
+#[tokio::test(start_paused = true)]
+async fn newest_events_and_half_frames_are_within_the_budget_too() {
+    let mut world = World::new("[limits]\nmemory = '1MiB'\nevent = '512KiB'\n[window]\nbytes = '512KiB'\n");
+    let mut all = Vec::new();
+    for n in 0..20 {
+        let (mut client, mut upstream) = world.open("/e").await;
+        let half = n % 2 == 0;
+        upstream.send(format!("data: {}{}", "x".repeat(300_000), if half { "" } else { "\n\n" })).await;
+        client.read().await;
+        all.push((client, upstream));
+        let held = world.app.registry().held();
+        assert!(held <= 1 << 20, "{held} bytes for {n} streams");
+    }
+    let (mut client, mut upstream) = world.open("/other").await;
+    upstream.events(["a"]).await;
+    assert_eq!(
+        (client.data().await, client.end),
+        (vec!["a".to_owned()], None),
+        "and there is room for others"
+    );
+}

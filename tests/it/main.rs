@@ -10,6 +10,8 @@ mod bulk;
 mod command;
 /// What the operator wrote: what it resolves to, or what is wrong with it and where.
 mod config;
+/// How many writes a client's events are.
+mod cost;
 /// The demo: what it says of both sides, and the code that it exits with.
 mod demo;
 /// The files in `deploy/` hold: the example loads and is complete, the unit starts what exists.
@@ -40,9 +42,10 @@ mod private;
 mod readme;
 /// Cut the client at every byte: what it holds plus what it gets equals what the upstream sent.
 mod resume;
+/// What a reviewer broke once, and must not break again.
+mod review;
 /// Shared streams: one upstream connection for all, each client admitted, a new generation when it is lost.
 mod shared;
 /// A seeded world: many clients, cuts, stalls, losses and clock jumps, with invariants after each step.
 mod sim;
-
 mod support;

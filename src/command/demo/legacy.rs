@@ -5,10 +5,7 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
     pin::Pin,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -36,9 +33,14 @@ const UNREAD: usize = 1024;
 
 /// A running server. Clones are the same one.
 #[derive(Clone, Default, Debug)]
-pub(super) struct Legacy {
-    clients: Arc<Mutex<Vec<mpsc::Sender<Bytes>>>>,
-    sent: Arc<AtomicU64>,
+pub(super) struct Legacy(Arc<Mutex<State>>);
+
+#[derive(Default, Debug)]
+struct State {
+    clients: Vec<mpsc::Sender<Bytes>>,
+    /// The number that was sent last.
+    sent: u64,
+    stopped: bool,
 }
 
 impl Legacy {
@@ -52,18 +54,24 @@ impl Legacy {
         Ok((legacy, address))
     }
 
-    /// The number that was sent last.
-    pub(super) fn sent(&self) -> u64 {
-        self.sent.load(Ordering::Relaxed)
+    /// Counts no further, and says which number was the last.
+    pub(super) fn stop(&self) -> u64 {
+        let mut state = self.state();
+        state.stopped = true;
+        state.sent
     }
 
     async fn count(self) {
         let mut tick = tokio::time::interval(EVERY);
         loop {
             tick.tick().await;
-            let number = self.sent.fetch_add(1, Ordering::Relaxed) + 1;
-            let event = Bytes::from(format!("data: {{\"n\":{number}}}\n\n"));
-            self.clients().retain(|client| client.try_send(event.clone()).is_ok());
+            let State { clients, sent, stopped } = &mut *self.state();
+            if *stopped {
+                return;
+            }
+            *sent += 1;
+            let event = Bytes::from(format!("data: {{\"n\":{sent}}}\n\n"));
+            clients.retain(|client| client.try_send(event.clone()).is_ok());
         }
     }
 
@@ -90,12 +98,12 @@ impl Legacy {
         let (client, numbers) = mpsc::channel(UNREAD);
         // It is empty, so there is room.
         let _ = client.try_send(Bytes::from_static(OPENING));
-        self.clients().push(client);
+        self.state().clients.push(client);
         Numbers(numbers)
     }
 
-    fn clients(&self) -> std::sync::MutexGuard<'_, Vec<mpsc::Sender<Bytes>>> {
-        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -133,7 +141,9 @@ mod tests {
         assert_eq!(piece(&mut early).await, "data: {\"n\":2}\n\n");
         assert_eq!(piece(&mut late).await, OPENING);
         assert_eq!(piece(&mut late).await, "data: {\"n\":2}\n\n");
-        assert_eq!(legacy.sent(), 2);
+        assert_eq!(legacy.stop(), 2);
+        tokio::time::sleep(EVERY * 3).await;
+        assert_eq!(legacy.stop(), 2);
     }
 
     #[tokio::test(start_paused = true)]
@@ -142,6 +152,6 @@ mod tests {
         drop(legacy.numbers());
         tokio::spawn(legacy.clone().count());
         tokio::time::sleep(EVERY).await;
-        assert!(legacy.clients().is_empty());
+        assert!(legacy.state().clients.is_empty());
     }
 }

@@ -57,7 +57,7 @@ const GRACE: Duration = Duration::from_secs(3);
 /// A run of this length and longer proves nothing without a cut.
 const PROOF: Duration = Duration::from_secs(5);
 /// How often one looks whether the right side has what it should.
-const LOOK: Duration = Duration::from_millis(20);
+const LOOK: Duration = Duration::from_millis(50);
 
 /// How the demo is run.
 #[derive(Clone, Copy, Debug)]
@@ -165,10 +165,10 @@ impl Demo {
         Ok(())
     }
 
-    /// Gives the right side the time to get what was sent so far, and counts what is not there then. The left side
-    /// is measured by the same.
+    /// Ends the count, gives the right side the time to get what was sent, and counts what is not there then. The
+    /// left side is measured by the same.
     async fn settle(&self) {
-        let sent = self.legacy.sent();
+        let sent = self.legacy.stop();
         let caught_up = async {
             while self.respool.column().tally.last() < sent {
                 sleep(LOOK).await;
@@ -176,6 +176,8 @@ impl Demo {
         };
         // What does not come in time is missing.
         let _ = timeout(GRACE, caught_up).await;
+        // The last number may still be on its way to the left side.
+        sleep(LOOK).await;
         self.direct.column().tally.reach(sent);
         self.respool.column().tally.reach(sent);
     }

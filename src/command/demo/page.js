@@ -32,7 +32,7 @@ class Column {
     source.onerror = () => {
       this.losses += this.open ? 1 : 0;
       const back = source.readyState === EventSource.CONNECTING;
-      this.link(false, back ? "connection lost, coming back" : "refused for good");
+      this.link(false, back ? "lost, coming back" : "refused for good");
     };
     source.onmessage = (event) => this.receive(JSON.parse(event.data).n);
   }
