@@ -210,6 +210,19 @@ proptest! {
     }
 
     #[test]
+    fn nothing_but_ids_is_between_an_id_and_the_blank_line(stream in stream(40), sizes in chunking()) {
+        for ids in [Ids::All, Ids::Keep] {
+            for piece in split_with(chunks(&stream, &sizes), ROOMY, ids).0 {
+                let lines: Vec<_> = piece.stamped.split(|byte| matches!(byte, b'\r' | b'\n')).collect();
+                let is_id = |line: &&[u8]| *line == b"id" || line.starts_with(b"id:");
+                let after = lines.iter().skip_while(|line| !is_id(line));
+                let is_last = after.clone().all(|line| line.is_empty() || is_id(line));
+                prop_assert!(is_last, "torn, it has an id before its event: {:?}", piece.stamped.escape_ascii().to_string());
+            }
+        }
+    }
+
+    #[test]
     fn in_keep_mode_ours_end_where_the_upstreams_begin(stream in stream(40), sizes in chunking()) {
         let (pieces, _) = split_with(chunks(&stream, &sizes), ROOMY, Ids::Keep);
         let stamped: Vec<u8> = pieces.iter().flat_map(|piece| piece.stamped.clone()).collect();

@@ -397,15 +397,3 @@ async fn the_no_of_the_upstream_is_the_no_of_the_client() {
         assert_eq!(client.status, status);
     }
 }
-
-#[tokio::test(start_paused = true)]
-async fn the_upstream_goes_on_when_a_slow_client_reads_again() {
-    let mut world = World::new("");
-    world.pipe = 4096;
-    let (mut client, mut upstream) = world.open("/e").await;
-    let large = "x".repeat(10_000);
-    upstream.events((0..60).map(|number| format!("{number} {large}"))).await;
-    sleep(Duration::from_secs(20)).await;
-    let numbers: Vec<String> = client.data().await.iter().map(|data| data.replace(&large, "")).collect();
-    assert_eq!(numbers, (0..60).map(|number| format!("{number} ")).collect::<Vec<_>>());
-}

@@ -374,6 +374,11 @@ impl Sim {
                 let ids = self.model.ids();
                 self.actors[at].id = ids.choose(&mut self.dice).map_or(String::new(), |id| (*id).clone());
             }
+            5..8 => {
+                // Somebody who is about: of a stream that lives, so that it could be joined.
+                let ids: Vec<_> = self.actors.iter().map(|actor| actor.id.clone()).collect();
+                self.actors[at].id = ids.choose(&mut self.dice).cloned().unwrap_or_default();
+            }
             3 => self.actors[at].id = ahead(&self.actors[at].id),
             4 => self.actors[at].id.clear(),
             _ => {}
