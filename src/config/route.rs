@@ -156,6 +156,16 @@ impl Judge<'_> {
             Some(headers) => secret::headers(headers, self.source, self.env)?,
             None => http::HeaderMap::new(),
         };
+        let key = self.key(route)?;
+        let counts_host = key.is_none_or(|key| key.contains(&KeyPart::Host));
+        if counts_host && !headers.contains_key(http::header::HOST) {
+            let message = "this stream would be shared with nobody: its key counts the Host, and a pin has none of its own";
+            let wrong = wrong(
+                message,
+                "say what counts, such as `key = [\"path\"]`, or give `host` in `pin_headers`",
+            );
+            return Err(wrong.at(self.source.place(pin.span())));
+        }
         Ok(Some(Pin { target, headers }))
     }
 

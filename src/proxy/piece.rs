@@ -88,7 +88,7 @@ impl Flight {
     /// Something is in flight.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        self.0.pieces.load(Ordering::Acquire) > 0
+        self.0.pieces.load(Ordering::SeqCst) > 0
     }
 
     /// Whether nothing is in flight; if something is, the task is woken when it has landed.

@@ -31,7 +31,7 @@ use crate::{
     metrics::{self, Connect, Metrics, RouteMetrics},
     net::{BoxFuture, Control},
     registry::{Answer, Entry, Joined, Live, Opened, Registry, Rejoin, Upstream},
-    route::{Admit, Key, Keyer, Mode, Route, Routes},
+    route::{Admit, Key, Keyer, Mode, Route, Routes, has_own_origin},
     window::{Gap, Verdict},
 };
 
@@ -267,8 +267,8 @@ impl Call {
     /// Joins a live stream, if the upstream would serve this very request. The place was taken when the request
     /// came, so that nothing is lost while the upstream is asked.
     async fn join(self, live: &Live, joined: Joined) -> Result<Response<Body>, Fault> {
-        let own_origin = !self.parts.headers.contains_key(header::ORIGIN) || live.head.is_for_any_origin();
-        if self.route.admit == Admit::None && own_origin {
+        let may_read = has_own_origin(&self.parts) || live.head.is_for_any_origin();
+        if self.route.admit == Admit::None && may_read {
             return Ok(self.joined(live.head.to_parts(), joined));
         }
         let (head, body) = self.ask(body::empty()).await?.into_parts();

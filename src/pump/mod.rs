@@ -174,7 +174,12 @@ impl Pump {
                     self.window.prune(now());
                     timers.age = self.next_expiry();
                 }
-                Event::Over(outcome) => return outcome,
+                Event::Over(outcome) => {
+                    if matches!(outcome, Outcome::Finished) && self.splitter.held() > 0 {
+                        self.finish(now());
+                    }
+                    return outcome;
+                }
             }
         }
     }
@@ -240,6 +245,13 @@ impl Pump {
             (self.relieve)();
         }
         result
+    }
+
+    /// Appends the frame that only waited for the rest of its last line end.
+    fn finish(&mut self, now: Instant) {
+        let Self { window, splitter, ids, metrics, .. } = self;
+        // What is too long was told when it was fed.
+        let _ = window.write(|writer| splitter.finish(|frame| append(writer, &frame, ids, metrics, now)));
     }
 
     /// Half a frame cannot give way: where windows have given all and it is not enough, its stream has to go.

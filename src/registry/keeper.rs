@@ -195,9 +195,10 @@ impl Keeper {
         drop(state);
         let late: VecDeque<Asker> = late;
         fault.log();
+        let cause = fault.to_string();
         for asker in late {
-            let lost = Fault::Outage(Box::new(Fault::Unreachable("the upstream stayed away".into())));
-            let _ = asker.answer.send(Answer::Failed(lost));
+            let lost = Fault::Unreachable(cause.clone().into());
+            let _ = asker.answer.send(Answer::Failed(Fault::Outage(Box::new(lost))));
         }
     }
 

@@ -74,7 +74,9 @@ impl Registry {
         let session = Arc::new(Session { key, window, generation, head, _counted: counted });
         lock(&self.0.sessions).insert(generation, session.clone());
         let pump = Pump::new(self.pump_parts(&session.window, &route, foreign));
-        let keep = Keep { linger: Some(route.linger), whole, expected: false };
+        // By an id of the upstream's nobody finds a session again.
+        let linger = if foreign { Duration::ZERO } else { route.linger };
+        let keep = Keep { linger: Some(linger), whole, expected: false };
         tokio::spawn(self.clone().keep(session, route, pump, body, keep));
         Ok(Joined { verdict: if foreign { Verdict::Foreign } else { Verdict::Fresh }, cursor })
     }

@@ -137,7 +137,14 @@ impl Registry {
 
     /// Subscribes to a pinned stream, for as long as the process lives.
     pub fn pin(&self, key: Key, route: &Arc<Route>) {
-        let Some(stream) = self.new_stream(key, route) else { return };
+        let Some(stream) = self.new_stream(key, route) else {
+            tracing::error!(
+                route = route.name,
+                setting = "limits.streams",
+                "a stream cannot be pinned: there are too many"
+            );
+            return;
+        };
         lock(&self.0.shared).insert(key, stream.clone());
         tokio::spawn(Keeper::new(self.clone(), stream).keep());
     }

@@ -43,6 +43,17 @@ impl Splitter {
         self.carry.len()
     }
 
+    /// The stream has ended properly: a last frame that ends in CR waits for no LF any more.
+    ///
+    /// # Errors
+    /// As [`feed`](Self::feed).
+    pub fn finish(&mut self, mut sink: impl FnMut(Frame<'_>)) -> Result<(), TooLong> {
+        self.scan.crlf = false;
+        let used = self.scan.run(&self.carry, self.limit, &mut sink)?;
+        self.carry.drain(..used);
+        Ok(())
+    }
+
     /// Takes a chunk and hands each frame that it completes to `sink`.
     ///
     /// # Errors
@@ -297,6 +308,20 @@ mod tests {
         // The first line end of all is split: the LF that comes late is its other half, not a blank line.
         check(&[": c\r", "\n", "data: a\r\n\r\n"], "(: cR)|(N)|[data: aRNRN]|");
         check(&["data: a\n\r", "\ndata: b\n\n"], "[data: aNR]|(N)[data: bNN]|");
+    }
+
+    #[test]
+    fn at_the_end_a_cr_waits_for_nothing() {
+        for (last, complete) in
+            [("data: b\r\n\r", true), ("data: b\r", false), (": c\r", true), ("data: b", false)]
+        {
+            let (mut splitter, mut out) = (Splitter::new(64), Vec::new());
+            splitter.feed(b"data: a\r\n\r\n", |_| ()).unwrap();
+            splitter.feed(last.as_bytes(), |frame| out.extend_from_slice(frame.bytes())).unwrap();
+            assert_eq!(out, b"", "{last:?}");
+            splitter.finish(|frame| out.extend_from_slice(frame.bytes())).unwrap();
+            assert_eq!(out, if complete { last.as_bytes() } else { b"" }, "{last:?}");
+        }
     }
 
     #[test]

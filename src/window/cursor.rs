@@ -358,7 +358,10 @@ impl Cursor {
         let State { window, seats, numbered, .. } = &mut *state;
         let Some(seat) = seats.get_mut(self.seat) else { return Poll::Ready(Step::Behind) };
         let Some(parts) = window.take(&mut seat.place, room) else { return Poll::Ready(Step::Behind) };
-        *numbered |= parts.events > 0;
+        if parts.events > 0 {
+            // By an id of the upstream's nobody finds a session again.
+            *numbered = live.0.high_water.is_none() || window.holds_ours(&seat.place);
+        }
         let ended = window.ended();
         self.seen = None;
         if ended.is_none() && !window.has_more(&seat.place) {

@@ -39,6 +39,8 @@ pub struct Window {
     /// The events that the upstream's own ids stand for, by a keyed hash.
     names: HashMap<u64, Name>,
     hasher: RandomState,
+    /// The seq from which on clients hold ids of the upstream's.
+    named_from: Option<u64>,
     retry: Option<Bytes>,
     end: Option<End>,
 }
@@ -155,6 +157,7 @@ impl Window {
             passing: Passing::default(),
             names: HashMap::new(),
             hasher: RandomState::new(),
+            named_from: None,
             retry: None,
             end: None,
         }
@@ -212,6 +215,7 @@ impl Window {
     /// repeats keeps its first meaning, even when that is gone, so that a resume may repeat events and skips none.
     pub fn name(&mut self, id: &[u8], lone: bool) {
         let (seq, hash) = (self.tail, self.hash(id));
+        self.named_from.get_or_insert(seq + u64::from(lone));
         let name = self.names.entry(hash).or_insert(Name { seq, lone, repeated: false });
         name.repeated |= name.seq != seq;
         name.lone &= lone;
@@ -230,6 +234,11 @@ impl Window {
     /// An id as a header brings it: without the spaces around it.
     fn hash(&self, id: &[u8]) -> u64 {
         self.hasher.hash_one(id.trim_ascii())
+    }
+
+    /// Whether the id that a client here holds is one of ours.
+    pub(super) fn holds_ours(&self, place: &Place) -> bool {
+        self.named_from.is_none_or(|seq| place.next <= seq)
     }
 
     /// Notes the last reconnection time that the upstream asked for, as digits.

@@ -125,11 +125,11 @@ fn a_route_takes_what_it_leaves_out_of_its_window_from_the_general_one() {
 fn every_key_of_a_route_is_heard() {
     routes(
         "[[route]]\npath = \"/a\"\nmode = \"shared\"\nkey = [\"path\", \"host\", \"query\", \"query:room\", \"header:X-Dir\", \
-         \"cookie:sid\"]\nadmit = \"none\"\npin = true\npin_headers = { x-a = \"literal\" }\nlinger = \"0s\"\n\
+         \"cookie:sid\"]\nadmit = \"none\"\npin = true\npin_headers = { host = \"literal\" }\nlinger = \"0s\"\n\
          stamp = \"always\"\nheartbeat = \"none\"\nprime = false\n",
         &[
             "/a Shared key=[Path, Host, Query, Parameter(\"room\"), Header(\"x-dir\"), Cookie(\"sid\")] pin=/a \
-             {\"x-a\": Sensitive} admit=None linger=0ns stamp=Always beat=None prime=false window=2048/4194304/300s",
+             {\"host\": Sensitive} admit=None linger=0ns stamp=Always beat=None prime=false window=2048/4194304/300s",
             DEFAULT,
         ],
     );
@@ -348,6 +348,20 @@ fn a_pin_must_have_one_path() {
 }
 
 #[test]
+fn a_pin_must_have_a_key_that_clients_can_have_too() {
+    for key in ["", "key = [\"path\", \"host\"]\n"] {
+        let line = if key.is_empty() { 5 } else { 6 };
+        refused(
+            &format!("[[route]]\npath = \"/a\"\nmode = \"shared\"\n{key}pin = true"),
+            &format!(
+                "r.toml:{line}:7: this stream would be shared with nobody: its key counts the Host, and a pin has none of \
+                 its own; say what counts, such as `key = [\"path\"]`, or give `host` in `pin_headers`"
+            ),
+        );
+    }
+}
+
+#[test]
 fn words_that_are_not_known_are_refused() {
     let route = |rest: &str| format!("[[route]]\npath = \"/a\"\n{rest}");
     refused(
@@ -415,7 +429,7 @@ fn pin_headers_come_from_where_they_are_said_to_be() {
     let token = std::env::temp_dir().join(format!("respool-token-{}", std::process::id()));
     std::fs::write(&token, "from file\n").unwrap();
     let file = format!(
-        "{UPSTREAM}[[route]]\npath = \"/a\"\nmode = \"shared\"\npin = true\n\
+        "{UPSTREAM}[[route]]\npath = \"/a\"\nmode = \"shared\"\nkey = [\"path\"]\npin = true\n\
          pin_headers = {{ x-env = \"env:TOKEN\", x-file = \"file:{}\", x-here = \"from here\" }}",
         token.display()
     );
@@ -433,8 +447,9 @@ fn pin_headers_come_from_where_they_are_said_to_be() {
 
 #[test]
 fn no_fault_shows_a_secret() {
-    let route =
-        |rest: &str| format!("{UPSTREAM}[[route]]\npath = \"/a\"\nmode = \"shared\"\npin = true\n{rest}");
+    let route = |rest: &str| {
+        format!("{UPSTREAM}[[route]]\npath = \"/a\"\nmode = \"shared\"\nkey = [\"path\"]\npin = true\n{rest}")
+    };
     for wrong in [
         "pin_headers = \"SECRET\"",
         "pin_headers = [\"SECRET\"]",
@@ -472,7 +487,7 @@ fn no_fault_shows_a_secret() {
     let fault = resolve(&route("pin_headers = { a = \"env:TOKEN\" }"), &Flags::default(), &[]).unwrap_err();
     assert_eq!(
         fault.to_string(),
-        "r.toml:6:21: the environment has no `TOKEN`; set it, or write \"file:/path\""
+        "r.toml:7:21: the environment has no `TOKEN`; set it, or write \"file:/path\""
     );
 }
 
