@@ -232,7 +232,7 @@ impl<S: Socket, K: Unpin> AsyncWrite for Client<S, K> {
         self.socket.is_write_vectored()
     }
 
-    /// hyper flushes only when all its own buffers are written, which is what [`Control::want_flush`] waits for.
+    /// hyper flushes only when all its own buffers are written, which is what `want_flush` waits for.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.socket).poll_flush(cx);
         let shared = &self.control.0;

@@ -181,7 +181,9 @@ impl Call {
     }
 
     async fn answer(self) -> Result<Response<Body>, Fault> {
-        let is_shared = self.route.mode == Mode::Shared && self.parts.method == Method::GET;
+        // A body could say what is wanted, and no key knows it.
+        let is_shared =
+            self.route.mode == Mode::Shared && self.parts.method == Method::GET && self.body.is_end_stream();
         if is_shared && self.gets_ids { self.shared_stream().await } else { self.private_stream().await }
     }
 

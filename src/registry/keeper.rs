@@ -164,7 +164,10 @@ impl Keeper {
 
     /// A refusal is for the asker alone.
     fn refused(&mut self, asker: Option<Asker>, response: Response<Relay>) {
+        // Perhaps it was its own last id that the upstream refused, and that no client sent.
+        let id_was_sent = self.upstream_id.take().is_some();
         match asker {
+            Some(asker) if id_was_sent => lock(&self.stream.state).line.push_front(asker),
             Some(asker) => drop(asker.answer.send(Answer::Refused(response))),
             None => {
                 let status = response.status().as_u16();

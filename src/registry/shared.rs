@@ -44,6 +44,18 @@ pub(super) struct State {
     pub(super) members: VecDeque<(Weak<()>, Arc<Parts>)>,
 }
 
+impl State {
+    fn line_up(&mut self, asker: Asker) {
+        // Those who left stand there until it is their turn, which may never come while the upstream says nothing. They
+        // go whenever there would have to be more room; of what is left there is then at most half.
+        if self.line.len() == self.line.capacity() {
+            self.line.retain(|asker| !asker.answer.is_closed());
+            self.line.reserve(self.line.len() + 4);
+        }
+        self.line.push_back(asker);
+    }
+}
+
 /// Where a shared stream stands.
 pub(super) enum Phase {
     // Opening => Live, when the upstream answers with a stream; => Closed, when nobody is left who asks.
@@ -185,7 +197,7 @@ impl SharedStream {
                     Asked::Nothing => Verdict::Fresh,
                     _ => Verdict::Gap(Gap::Generation),
                 };
-                state.line.push_back(Asker { request: request.clone(), verdict, since: now(), answer });
+                state.line_up(Asker { request: request.clone(), verdict, since: now(), answer });
                 self.asked.notify_one();
                 Some(Entry::Line(line))
             }
@@ -210,5 +222,27 @@ impl SharedStream {
 
     pub(super) fn is_waited_for(&self) -> bool {
         lock(&self.state).line.iter().any(|asker| !asker.answer.is_closed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_left_the_line_is_not_kept_in_it() {
+        let mut state = State { phase: Phase::Opening, line: VecDeque::new(), members: VecDeque::new() };
+        let mut waiting = Vec::new();
+        for n in 0..10_000 {
+            let (answer, line) = oneshot::channel();
+            let request = Arc::new(http::Request::new(()).into_parts().0);
+            state.line_up(Asker { request, verdict: Verdict::Fresh, since: now(), answer });
+            if n % 1000 == 0 {
+                waiting.push(line);
+            }
+        }
+        assert!(state.line.len() < 100, "{} for {} who wait", state.line.len(), waiting.len());
+        assert!(state.line.capacity() < 200);
+        assert_eq!(state.line.iter().filter(|asker| !asker.answer.is_closed()).count(), waiting.len());
     }
 }

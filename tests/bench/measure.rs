@@ -6,10 +6,8 @@ use std::{fs, time::Duration};
 /// ticks would be ten milliseconds.
 pub(crate) fn cpu(pid: u32) -> Duration {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
-    let ran = |times: String| times.split(' ').next().unwrap_or_default().parse::<u64>().unwrap();
-    tasks
-        .map(|task| Duration::from_nanos(ran(fs::read_to_string(task.path().join("schedstat")).unwrap())))
-        .sum()
+    let times = tasks.filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok());
+    times.map(|times| Duration::from_nanos(times.split(' ').next().unwrap().parse().unwrap())).sum()
 }
 
 /// The memory that a process holds in user space, in bytes; what it shares is divided among those who share.
