@@ -216,6 +216,12 @@ impl Sim {
         let bytes: usize = frames.iter().map(|frame| frame.bytes.len()).sum();
         self.note(format_args!("u{at} sends {events} events, {bytes} bytes less {withheld}"));
         self.model.upstreams[at].send(frames, withheld).await;
+        // What comes last before an end comes at once with it.
+        if self.dice.random_ratio(1, 20 * self.plan.peace) {
+            let end = if self.dice.random() { Ended::Cut } else { Ended::Properly };
+            self.end(at, end).await;
+        }
+        settle().await;
     }
 
     fn frames(&mut self, at: usize) -> Vec<Frame> {
@@ -237,7 +243,13 @@ impl Sim {
     }
 
     async fn lose(&mut self, end: Ended) {
-        let Some(at) = self.any_open().filter(|_| self.dice.random_ratio(1, self.plan.peace)) else { return };
+        let at = self.any_open();
+        if let Some(at) = at.filter(|_| self.dice.random_ratio(1, self.plan.peace)) {
+            self.end(at, end).await;
+        }
+    }
+
+    async fn end(&mut self, at: usize, end: Ended) {
         self.note(format_args!("u{at} ends {end:?} after {}", self.model.upstreams[at].sent.len()));
         let up = &mut self.model.upstreams[at];
         let mut exchange = up.exchange.take().unwrap();
@@ -444,6 +456,7 @@ impl Sim {
             self.note("... and nobody notices");
             self.ghosts.push((at, client));
         }
+        let upstream = upstream.filter(|&at| self.model.upstreams[at].is_open());
         if let Some(upstream) = upstream.filter(|_| self.dice.random_ratio(1, 2)) {
             self.send_on(upstream).await;
         }
@@ -564,6 +577,7 @@ impl Sim {
             if self.model.upstreams[at].is_open() {
                 let frames = self.frames(at);
                 self.model.upstreams[at].send(frames, 0).await;
+                settle().await;
             }
         }
         self.check().await;

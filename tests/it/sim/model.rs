@@ -89,7 +89,7 @@ impl Upstream {
         self.sent.len() + self.queue.iter().filter(|frame| frame.is_event).count()
     }
 
-    /// Sends these frames, of the last one so many bytes less.
+    /// Sends these frames, of the last one so many bytes less. Nobody has taken them yet when it returns.
     pub(super) async fn send(&mut self, frames: Vec<Frame>, withheld: usize) {
         self.queue.extend(frames);
         let mut bytes = String::new();
@@ -109,7 +109,7 @@ impl Upstream {
             }
         }
         if let (Some(exchange), false) = (&mut self.exchange, bytes.is_empty()) {
-            exchange.send(bytes).await;
+            exchange.burst(bytes).await;
         }
     }
 

@@ -245,6 +245,13 @@ impl Exchange {
         self.raw(format!("HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n")).await;
     }
 
+    /// Sends bytes of the stream, as one chunk, and goes on at once.
+    pub async fn burst(&mut self, bytes: impl AsRef<[u8]>) {
+        let bytes = bytes.as_ref();
+        let chunk = [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat();
+        let _ = self.io.write_all(&chunk).await;
+    }
+
     /// Sends bytes of the stream, as one chunk.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let bytes = bytes.as_ref();
