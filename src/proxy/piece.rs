@@ -116,7 +116,30 @@ impl Drop for Landing {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Wake;
+
     use super::*;
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn who_waits_for_a_landing_is_woken_once() {
+        let (flight, woken) = (Flight::default(), Arc::new(Woken::default()));
+        let waker = Waker::from(woken.clone());
+        let piece = Piece::of(SmallVec::from_buf([Bytes::from_static(b"a")]), &flight);
+        assert!(!flight.poll_landed(&Context::from_waker(&waker)));
+        drop(piece);
+        assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+        drop(Piece::of(SmallVec::from_buf([Bytes::from_static(b"b")]), &flight));
+        assert_eq!(woken.0.load(Ordering::SeqCst), 1, "nobody waits any more");
+    }
 
     #[test]
     fn a_piece_is_read_in_any_steps() {

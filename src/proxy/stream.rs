@@ -26,6 +26,7 @@ use crate::{
 const ROOM: usize = 256 << 10;
 /// A comment without a blank line: with one it is an empty event to some clients.
 const HEARTBEAT: Bytes = Bytes::from_static(b":\n");
+const BOM: &[u8] = b"\xEF\xBB\xBF";
 /// Over how long the clients of a lost upstream are cut, so that they do not come back all at once.
 const MOMENT: Duration = Duration::from_secs(1);
 
@@ -84,6 +85,8 @@ pub struct StreamBody {
     metrics: Arc<RouteMetrics>,
     /// Goes out before anything else.
     first: Option<Bytes>,
+    /// Nothing has gone out yet.
+    at_start: bool,
     /// Goes out in the chunk of the next frames.
     lead: Option<Bytes>,
     /// How many events of a replay are still to be counted.
@@ -162,6 +165,7 @@ impl StreamBody {
         Self {
             registry: registry.clone(),
             first: prime,
+            at_start: true,
             lead: lead.map(|digits| [b"retry: ", &digits[..], b"\n"].concat().into()),
             missed: start.missed,
             flight: Flight::default(),
@@ -222,11 +226,19 @@ impl StreamBody {
         if let Some(lead) = self.lead.take() {
             parts.pieces.insert(0, lead);
         }
+        // At the start a client would drop it; in the middle of the upstream's stream it is part of a field's name.
+        if self.at_start && parts.pieces.first().is_some_and(|piece| piece.starts_with(BOM)) {
+            parts.pieces.insert(0, Bytes::from_static(b"\n"));
+        }
         self.last = now();
         self.send(parts.pieces)
     }
 
-    fn send(&self, parts: smallvec::SmallVec<[Bytes; 1]>) -> Poll<Option<Result<Frame<Piece>, BoxError>>> {
+    fn send(
+        &mut self,
+        parts: smallvec::SmallVec<[Bytes; 1]>,
+    ) -> Poll<Option<Result<Frame<Piece>, BoxError>>> {
+        self.at_start = false;
         Poll::Ready(Some(Ok(Frame::data(Piece::of(parts, &self.flight)))))
     }
 

@@ -113,6 +113,19 @@ async fn the_upstreams_chunks_may_be_split_anywhere() {
     }
 }
 
+/// WIRE rule 2: one mark at the very start is dropped by the client, any other is part of a field's name.
+#[tokio::test(start_paused = true)]
+async fn a_byte_order_mark_in_the_middle_stays_one_for_a_client_that_starts_there() {
+    let mut world = World::new("");
+    let (mut client, mut upstream) = world.open("/e").await;
+    upstream.send("\u{feff}data: a\n\n").await;
+    let id = client.id().await;
+    drop(client);
+    upstream.send("\u{feff}data: ignored\ndata: b\n\n").await;
+    let mut back: Client = world.event_source("/e", &id).await;
+    assert_eq!(back.data().await, ["b"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_resumed_client_is_told_the_last_reconnection_time_again() {
     let mut world = World::new("");
