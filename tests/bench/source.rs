@@ -33,8 +33,10 @@ impl Source {
             for mut connection in listener.incoming().flatten() {
                 connection.set_nodelay(true).unwrap();
                 until_blank_line(&mut connection);
+                // Under the lock: whoever sees the head and has events sent finds this connection among the others.
+                let mut accepted = accepted.lock().unwrap();
                 connection.write_all(HEAD).unwrap();
-                accepted.lock().unwrap().push(connection);
+                accepted.push(connection);
             }
         });
         Self { address, sent: 0, connections }
