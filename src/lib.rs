@@ -35,26 +35,28 @@
 //! dice: id
 //! sse:
 //! window: id metrics
-//! route: window
+//! rules: sse
+//! route: rules window
 //! metrics:
 //! drain:
 //! net: drain
 //! body:
 //! fault: body
 //! head: id route
-//! pump: body id metrics sse window
+//! pump: body id metrics route rules sse window
 //! registry: body dice fault head id metrics net pump route window
 //! proxy: body dice drain fault head id metrics net pump registry route window
 //! server: body drain net
 //! admin: body metrics
 //! log:
-//! config: net proxy route server window
+//! config: net proxy route rules server window
 //! app: config dice drain metrics net proxy registry route server
 //! command: admin app body config dice drain head metrics net route server sse
 //! ```
 
 pub mod dice;
 pub mod id;
+pub mod rules;
 pub mod sse;
 
 pub mod route;

@@ -75,6 +75,12 @@ pub(super) struct Route {
     pub(super) heartbeat: Option<Spanned<Length>>,
     pub(super) prime: Option<Spanned<Switch>>,
     pub(super) window: Option<Spanned<Window>>,
+    pub(super) ids: Option<Spanned<Text>>,
+    pub(super) keep_ids_of: Option<Spanned<Texts>>,
+    #[serde(rename = "type")]
+    pub(super) kind: Option<Spanned<Text>>,
+    pub(super) ephemeral: Option<Spanned<Texts>>,
+    pub(super) retain: Option<Spanned<Texts>>,
 }
 
 /// A file's name and text, from which places are made.

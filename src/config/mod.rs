@@ -18,6 +18,7 @@ mod key;
 mod limits;
 mod path;
 mod route;
+mod rules;
 mod secret;
 mod sources;
 mod value;

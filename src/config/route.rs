@@ -7,10 +7,11 @@ use toml::Spanned;
 use super::{
     fault::{Fault, Wrong, wrong},
     file::{self, Source},
-    key, limits, path, secret, value,
+    key, limits, path, rules, secret, value,
 };
 use crate::{
-    route::{Admit, KeyPart, Mode, Pin, Route, Stamp},
+    route::{Admit, Ids, KeyPart, Mode, Pin, Route, Stamp},
+    rules::Rules,
     window::Bounds,
 };
 
@@ -42,6 +43,8 @@ pub(super) fn default(window: Bounds) -> Route {
         heartbeat: Some(HEARTBEAT),
         prime: true,
         window,
+        ids: Ids::default(),
+        rules: Rules::default(),
     }
 }
 
@@ -85,8 +88,11 @@ impl Judge<'_> {
             Mode::Shared => SHARED_LINGER,
             Mode::Private | Mode::Pass => PRIVATE_LINGER,
         };
+        let (ids, rules) = rules::of(written, self.source)?;
         Ok(Route {
             mode,
+            ids,
+            rules,
             key: self.key(written)?,
             admit: self
                 .source
@@ -200,6 +206,11 @@ fn beside_pass(route: &file::Route) -> Idle {
         ("heartbeat", route.heartbeat.as_ref().map(Spanned::span)),
         ("prime", route.prime.as_ref().map(Spanned::span)),
         ("window", route.window.as_ref().map(Spanned::span)),
+        ("ids", route.ids.as_ref().map(Spanned::span)),
+        ("keep_ids_of", route.keep_ids_of.as_ref().map(Spanned::span)),
+        ("type", route.kind.as_ref().map(Spanned::span)),
+        ("ephemeral", route.ephemeral.as_ref().map(Spanned::span)),
+        ("retain", route.retain.as_ref().map(Spanned::span)),
     ];
     let (key, span) = keys.into_iter().find_map(|(key, span)| Some((key, span?)))?;
     let remedy = "leave it out, or write `mode = \"private\"` or `mode = \"shared\"`";

@@ -24,6 +24,8 @@ use tokio::time::Sleep;
 use crate::{
     body::{BoxError, Relay},
     metrics::RouteMetrics,
+    route::Route,
+    rules::{Class, Rules},
     sse::{Frame, Splitter, TooLong},
     window::{Audience, Budget, LiveWindow, Writer},
 };
@@ -75,6 +77,7 @@ pub struct Pump {
     window: LiveWindow,
     splitter: Splitter,
     ids: Numbering,
+    route: Arc<Route>,
     metrics: RouteMetrics,
     budget: Budget,
     relieve: Relieve,
@@ -107,6 +110,8 @@ pub struct Parts {
     pub relieve: Relieve,
     /// Who else lingers.
     pub lingerers: Lingerers,
+    /// Which ids its events get, and what the operator says of them.
+    pub route: Arc<Route>,
     /// The largest frame, in bytes.
     pub event: usize,
     /// The client came with an id of the upstream's: the upstream numbers its own events.
@@ -133,7 +138,8 @@ impl Pump {
         Self {
             window: parts.window,
             splitter: Splitter::new(parts.event),
-            ids: Numbering::keep(parts.foreign),
+            ids: Numbering::new(parts.route.ids, parts.foreign),
+            route: parts.route,
             metrics: parts.metrics,
             budget: parts.budget,
             relieve: parts.relieve,
@@ -233,10 +239,11 @@ impl Pump {
 
     /// Appends what the chunks complete; those who wait are woken once for all of it.
     fn feed(&mut self, now: Instant) -> Result<(), TooLong> {
-        let Self { window, splitter, ids, metrics, gathered, .. } = self;
+        let Self { window, splitter, route, ids, metrics, gathered, .. } = self;
         let result = window.write(|writer| {
-            let mut feed =
-                |chunk: Bytes| splitter.feed(&chunk, |frame| append(writer, &frame, ids, metrics, now));
+            let mut feed = |chunk: Bytes| {
+                splitter.feed(&chunk, |frame| append(writer, &frame, &route.rules, ids, metrics, now))
+            };
             gathered.take().try_for_each(&mut feed)
         });
         self.budget.charge(self.charged, self.splitter.held());
@@ -249,9 +256,10 @@ impl Pump {
 
     /// Appends the frame that only waited for the rest of its last line end.
     fn finish(&mut self, now: Instant) {
-        let Self { window, splitter, ids, metrics, .. } = self;
+        let Self { window, splitter, route, ids, metrics, .. } = self;
         // What is too long was told when it was fed.
-        let _ = window.write(|writer| splitter.finish(|frame| append(writer, &frame, ids, metrics, now)));
+        let _ = window
+            .write(|writer| splitter.finish(|frame| append(writer, &frame, &route.rules, ids, metrics, now)));
     }
 
     /// Half a frame cannot give way: where windows have given all and it is not enough, its stream has to go.
@@ -316,21 +324,26 @@ impl Drop for Pump {
 fn append(
     writer: &mut Writer<'_>,
     frame: &Frame<'_>,
+    rules: &Rules,
     ids: &mut Numbering,
     metrics: &RouteMetrics,
     now: Instant,
 ) {
     ids.see(frame);
-    if frame.is_event() {
-        let event = ids.encode(frame, writer.window().next());
+    let retained = frame.is_event() && rules.class(frame) == Class::Retained;
+    if retained {
+        let kept = rules.keeps_id(frame);
+        let event = ids.encode(frame, writer.window().next(), kept);
         metrics.appended(event.len());
         writer.window().push(event, now);
+    } else if frame.is_event() {
+        writer.pass(|| ids.ephemeral(frame));
     } else {
         let tail = writer.window().tail();
         writer.pass(|| ids.control(frame, tail));
     }
-    if let Some(id) = upstream_id(frame) {
-        writer.window().name(id, !frame.is_event());
+    if let Some(id) = upstream_id(frame).filter(|_| ids.are_names()) {
+        writer.window().name(id, !retained);
     }
     if let Some(retry) = frame.retry() {
         writer.window().set_retry(retry);

@@ -6,13 +6,16 @@ use bytes::Bytes;
 
 use crate::{
     id::Position,
+    route::Ids,
     sse::{Frame, stamp},
 };
 
-/// `ids = "keep"`: ours until the upstream sends an id of its own, its own from then on.
+/// Gives ids by a route's mode: `keep` is ours until the upstream sends an id of its own, its own from then on;
+/// `replace` is always ours.
 #[derive(Debug)]
 pub(super) struct Numbering {
-    /// The upstream numbers its events.
+    mode: Ids,
+    /// The upstream numbers its events, and clients are to see it.
     theirs: bool,
     last: Option<Bytes>,
     /// Ours as text; kept for its room.
@@ -20,38 +23,55 @@ pub(super) struct Numbering {
 }
 
 impl Numbering {
-    pub(super) fn keep(theirs: bool) -> Self {
-        Self { theirs, last: None, text: String::new() }
+    /// Numbers by this mode; `theirs` says that the upstream is known to number its events.
+    pub(super) fn new(mode: Ids, theirs: bool) -> Self {
+        Self { theirs: theirs && mode == Ids::Keep, mode, last: None, text: String::new() }
+    }
+
+    /// The upstream's ids are what clients come back with, so that the window has to know them.
+    pub(super) fn are_names(&self) -> bool {
+        self.mode == Ids::Keep
     }
 
     /// Looks for an id of the upstream's.
     pub(super) fn see(&mut self, frame: &Frame<'_>) {
         let Some(id) = upstream_id(frame) else { return };
-        self.theirs = true;
+        self.theirs |= self.mode == Ids::Keep;
         if self.last.as_deref() != Some(id) {
             self.last = Some(Bytes::copy_from_slice(id));
         }
     }
 
-    /// A frame with its id as clients get it, in memory of its very size.
-    pub(super) fn encode(&mut self, frame: &Frame<'_>, position: Position) -> Bytes {
-        let ours = (!self.theirs).then(|| {
+    /// A retained event with its id as clients get it, in memory of its very size. One of whom the upstream's own id
+    /// is `kept` has that alone.
+    pub(super) fn encode(&mut self, frame: &Frame<'_>, position: Position, kept: bool) -> Bytes {
+        let theirs = kept || self.mode == Ids::Keep;
+        let has_own = self.theirs || (kept && upstream_id(frame).is_some());
+        let ours = (!has_own).then(|| {
             self.text.clear();
             // Writing to a String cannot fail.
             let _ = write!(self.text, "{position}");
             self.text.as_bytes()
         });
         let mut event = Vec::with_capacity(frame.bytes().len() + ours.map_or(0, |id| frame.id_line_len(id)));
-        stamp(frame, ours, &mut event);
+        stamp(frame, theirs, ours, &mut event);
+        event.into()
+    }
+
+    /// An ephemeral event as clients get it: without an id of ours, and without one that would take ours from them.
+    pub(super) fn ephemeral(&self, frame: &Frame<'_>) -> Bytes {
+        let mut event = Vec::with_capacity(frame.bytes().len());
+        stamp(frame, self.mode == Ids::Keep, None, &mut event);
         event.into()
     }
 
     /// A control frame as clients get it. One that takes the id from them gives ours back, so that they keep their place.
     pub(super) fn control(&mut self, frame: &Frame<'_>, tail: Position) -> Bytes {
-        if self.theirs || frame.id().is_none() {
-            return Bytes::copy_from_slice(frame.bytes());
+        match self.mode {
+            Ids::Replace => self.ephemeral(frame),
+            Ids::Keep if self.theirs || frame.id().is_none() => Bytes::copy_from_slice(frame.bytes()),
+            Ids::Keep => self.encode(frame, tail, false),
         }
-        self.encode(frame, tail)
     }
 
     pub(super) fn last(&self) -> Option<Bytes> {

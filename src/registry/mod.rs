@@ -156,7 +156,7 @@ impl Registry {
         Some(Counted { count: self.0.count.clone(), _held: self.0.metrics.streams.hold(kind) })
     }
 
-    fn pump_parts(&self, window: &LiveWindow, route: &Route, foreign: bool) -> Parts {
+    fn pump_parts(&self, window: &LiveWindow, route: &Arc<Route>, foreign: bool) -> Parts {
         Parts {
             window: window.clone(),
             metrics: self.0.metrics.route(&route.name),
@@ -164,6 +164,7 @@ impl Registry {
             relieve: self.reliever(),
             lingerers: self.0.lingerers.clone(),
             event: self.0.limits.event,
+            route: route.clone(),
             foreign,
         }
     }

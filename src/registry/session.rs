@@ -12,7 +12,7 @@ use crate::{
     id::{Asked, Generation, Position},
     metrics::{self, Kind},
     pump::{Keep, Outcome, Pump, now},
-    route::{Key, Route},
+    route::{Ids, Key, Route},
     window::{End, Gap, LiveWindow, Verdict, Window},
 };
 
@@ -75,7 +75,7 @@ impl Registry {
         lock(&self.0.sessions).insert(generation, session.clone());
         let pump = Pump::new(self.pump_parts(&session.window, &route, foreign));
         // By an id of the upstream's nobody finds a session again.
-        let linger = if foreign { Duration::ZERO } else { route.linger };
+        let linger = if foreign && route.ids == Ids::Keep { Duration::ZERO } else { route.linger };
         let keep = Keep { linger: Some(linger), whole, expected: false };
         tokio::spawn(self.clone().keep(session, route, pump, body, keep));
         Ok(Joined { verdict: if foreign { Verdict::Foreign } else { Verdict::Fresh }, cursor })

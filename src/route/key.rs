@@ -191,6 +191,8 @@ mod tests {
             heartbeat: None,
             prime: true,
             window: Bounds { events: one, bytes: one, age: Duration::ZERO },
+            ids: Ids::Keep,
+            rules: Rules::default(),
         }
     }
 

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::HeaderMap;
 
-use crate::window::Bounds;
+use crate::{rules::Rules, window::Bounds};
 
 pub(crate) use key::has_own_origin;
 pub use key::{Key, Keyer};
@@ -36,6 +36,20 @@ pub struct Route {
     pub prime: bool,
     /// What a returning client may have.
     pub window: Bounds,
+    /// Which ids events are given.
+    pub ids: Ids,
+    /// What becomes of events, by their types.
+    pub rules: Rules,
+}
+
+/// Which ids events are given.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Ids {
+    /// Ours, until the upstream sends an id of its own; its own from then on.
+    #[default]
+    Keep,
+    /// Ours, whatever the upstream sends: for ids that are no cursors.
+    Replace,
 }
 
 /// The kind of a route's streams.

@@ -1,6 +1,6 @@
 //! A frame: original bytes, and where the fields that matter to a proxy lie in them.
 
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range};
 
 use memchr::memchr2;
 
@@ -19,8 +19,12 @@ pub(super) struct Facts {
     pub(super) blank: usize,
     /// The end of the last line before the blank one.
     pub(super) eol: Range<usize>,
-    /// A `data` line was seen: a client dispatches this frame.
-    pub(super) data: bool,
+    /// How many `data` lines there are; with one, a client dispatches this frame.
+    pub(super) data_lines: u32,
+    /// The value of the first of them.
+    pub(super) data: Range<usize>,
+    /// The value of the last `event` line.
+    pub(super) event: Option<Range<usize>>,
     /// The value of the last `id` line that a client would take: without NUL, perhaps empty.
     pub(super) id: Option<Range<usize>>,
     /// How many `id` lines there are, those included that a client ignores.
@@ -41,7 +45,24 @@ impl<'a> Frame<'a> {
     /// A client dispatches it: it has at least one `data` field. Anything else is a control frame.
     #[must_use]
     pub fn is_event(&self) -> bool {
-        self.facts.data
+        self.facts.data_lines > 0
+    }
+
+    /// The value of the last `event` field, if there is one: as sent, perhaps empty.
+    #[must_use]
+    pub fn event(&self) -> Option<&'a [u8]> {
+        self.facts.event.clone().map(|at| &self.bytes[at])
+    }
+
+    /// The data that a client is given: the values of all `data` lines, with an LF between them.
+    #[must_use]
+    pub fn data(&self) -> Cow<'a, [u8]> {
+        if self.facts.data_lines <= 1 {
+            return Cow::Borrowed(&self.bytes[self.facts.data.clone()]);
+        }
+        let lines = self.lines().filter(|line| line.field() == Field::Data);
+        let values: Vec<&[u8]> = lines.map(|line| line.value()).collect();
+        Cow::Owned(values.join(&b'\n'))
     }
 
     /// The id that a client would take from it, as opaque bytes; `Some` of nothing where the id is reset.
@@ -81,7 +102,12 @@ pub(super) struct Line<'a> {
     content: usize,
 }
 
-impl Line<'_> {
+impl<'a> Line<'a> {
+    fn value(&self) -> &'a [u8] {
+        let line = &self.whole[..self.content];
+        &line[Field::value_at(line)..]
+    }
+
     pub(super) fn field(&self) -> Field {
         Field::of(&self.whole[..self.content])
     }
@@ -98,7 +124,9 @@ pub enum Field {
     Id,
     /// `retry`.
     Retry,
-    /// `event`, or anything that a client ignores.
+    /// `event`.
+    Event,
+    /// Anything that a client ignores.
     Other,
 }
 
@@ -112,6 +140,7 @@ impl Field {
             Some(b'd') => (&b"data"[..], Self::Data),
             Some(b'i') => (&b"id"[..], Self::Id),
             Some(b'r') => (&b"retry"[..], Self::Retry),
+            Some(b'e') => (&b"event"[..], Self::Event),
             _ => return Self::Other,
         };
         match line.strip_prefix(name) {

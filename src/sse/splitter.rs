@@ -192,7 +192,13 @@ impl Scan {
         let field = Field::of(content);
         facts.id_last = field == Field::Id;
         match field {
-            Field::Data => facts.data = true,
+            Field::Data => {
+                if facts.data_lines == 0 {
+                    facts.data = value();
+                }
+                facts.data_lines += 1;
+            }
+            Field::Event => facts.event = Some(value()),
             Field::Id => {
                 facts.id_lines += 1;
                 if memchr(0, content).is_none() {

@@ -2,16 +2,18 @@
 
 use super::frame::{Field, Frame};
 
-/// Writes a frame to `out`, id lines right before the blank line: those of the upstream, byte for byte, then
-/// `id`, if there is one. A client that takes an id from a torn frame would lose the event; at the end of the
+/// Writes a frame to `out`, id lines right before the blank line: those of the upstream, byte for byte, if they are
+/// kept (`theirs`), then `id`, if there is one. A client that takes an id from a torn frame would lose the event; at the end of the
 /// frame nothing of it is missing when the id is there.
 ///
 /// Ours ends as the line before it does. A frame without a blank line takes no id.
-pub fn stamp(frame: &Frame<'_>, id: Option<&[u8]>, out: &mut Vec<u8>) {
+pub fn stamp(frame: &Frame<'_>, theirs: bool, id: Option<&[u8]>, out: &mut Vec<u8>) {
     let facts = &frame.facts;
     let (lines, blank) = frame.bytes.split_at(facts.blank);
     let eol = &frame.bytes[facts.eol.clone()];
-    if facts.id_lines == 0 || facts.id_last && only_the_tail_is_ids(frame) {
+    if facts.id_lines > 0 && !theirs {
+        others(frame).for_each(|line| out.extend_from_slice(line.whole));
+    } else if facts.id_lines == 0 || facts.id_last && only_the_tail_is_ids(frame) {
         out.extend_from_slice(lines);
     } else {
         move_ids_last(frame, out);
@@ -38,8 +40,12 @@ fn only_the_tail_is_ids(frame: &Frame<'_>) -> bool {
     frame.lines().skip_while(|line| !is_id(line)).all(|line| is_id(&line))
 }
 
+fn others<'a>(frame: &Frame<'a>) -> impl Iterator<Item = super::frame::Line<'a>> {
+    frame.lines().filter(|line| !is_id(line))
+}
+
 fn move_ids_last(frame: &Frame<'_>, out: &mut Vec<u8>) {
-    frame.lines().filter(|line| !is_id(line)).for_each(|line| out.extend_from_slice(line.whole));
+    others(frame).for_each(|line| out.extend_from_slice(line.whole));
     frame.lines().filter(is_id).for_each(|line| out.extend_from_slice(line.whole));
 }
 
@@ -54,10 +60,25 @@ mod tests {
         let mut splitter = Splitter::new(1024);
         splitter
             .feed(frame.as_bytes(), |frame| {
-                stamp(&frame, id.map(str::as_bytes), &mut out);
+                stamp(&frame, true, id.map(str::as_bytes), &mut out);
             })
             .unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), expected, "{frame:?} {id:?}");
+    }
+
+    #[test]
+    fn the_upstreams_id_lines_can_be_left_out() {
+        for (frame, id, expected) in [
+            ("id: 7\ndata: a\n\n", Some("r1"), "data: a\nid: r1\n\n"),
+            ("data: a\nid\nid: 8\r\n\r\n", Some("r1"), "data: a\nid: r1\r\n\r\n"),
+            ("data: a\r\nid: 7\r\r\n", None, "data: a\r\n\r\n"),
+            ("id: 7\n\n", None, "\n"),
+        ] {
+            let mut out = Vec::new();
+            let write = |frame: Frame<'_>| stamp(&frame, false, id.map(str::as_bytes), &mut out);
+            Splitter::new(99).feed(frame.as_bytes(), write).unwrap();
+            assert_eq!(String::from_utf8(out).unwrap(), expected, "{frame:?}");
+        }
     }
 
     #[test]

@@ -156,7 +156,7 @@ fn an_unknown_key_is_refused_with_those_that_are_known() {
     refused(
         "[[route]]\npath = \"/a\"\nhello = [\"x\"]",
         "r.toml:4:1: unknown key `hello`; known here: `path`, `mode`, `key`, `admit`, `pin`, `pin_headers`, `linger`, \
-         `stamp`, `heartbeat`, `prime`, `window`",
+         `stamp`, `heartbeat`, `prime`, `window`, `ids`, `keep_ids_of`, `type`, `ephemeral`, `retain`",
     );
 }
 
@@ -511,5 +511,40 @@ proptest::proptest! {
         if let Err(fault) = resolve(&text, &Flags::default(), &[]) {
             assert!(fault.to_string().starts_with("r.toml:"), "{fault}");
         }
+    }
+}
+
+#[test]
+fn rules_are_judged_at_their_place() {
+    let route = |rest: &str| format!("[[route]]\npath = \"/a\"\n{rest}");
+    for (rest, fault) in [
+        (
+            "type = \"type\"\nretain = \"a\"",
+            "4:8: `type` is no type's place: a JSON pointer starts with / and has ~ only in ~0 \
+          and ~1, such as \"/payload/type\"; write \"event\", or where the type stands in the data, such as \"/payload/type\"",
+        ),
+        (
+            "type = \"/type\"",
+            "4:8: `type = \"/type\"` has no effect without a rule; write which types are `ephemeral` or to \
+          `retain`, or leave it out",
+        ),
+        (
+            "ephemeral = [\"a\", \"b[\"]",
+            "4:19: `b[` is no glob: unclosed character class; missing ']'; write `*` for any part of \
+          a type, `{a,b}` or `[ab]` for a choice",
+        ),
+        ("retain = []", "4:10: this names no type; write types, such as [\"heartbeat\"], or leave it out"),
+        ("ids = \"hidden\"", "4:7: `hidden` is not known here; write \"keep\" or \"replace\""),
+        (
+            "keep_ids_of = \"a\"",
+            "4:15: `keep_ids_of` has no effect where ids are kept; write `ids = \"replace\"`, or leave it out",
+        ),
+        (
+            "mode = \"pass\"\nephemeral = \"a\"",
+            "5:13: `ephemeral` has no effect where requests only pass; leave it out, or write \
+          `mode = \"private\"` or `mode = \"shared\"`",
+        ),
+    ] {
+        refused(&route(rest), &format!("r.toml:{fault}"));
     }
 }

@@ -47,7 +47,7 @@ fn split_with<'a>(
             theirs |= ids == Ids::Keep && frame.id().is_some_and(|id| !id.is_empty());
             let given = (frame.is_event() && !theirs).then(|| ours(events).into_bytes());
             let mut stamped = Vec::new();
-            stamp(&frame, given.as_deref(), &mut stamped);
+            stamp(&frame, true, given.as_deref(), &mut stamped);
             pieces.push(Piece {
                 bytes: frame.bytes().to_vec(),
                 stamped,

@@ -44,6 +44,8 @@ mod readme;
 mod resume;
 /// What a reviewer broke once, and must not break again.
 mod review;
+/// What becomes of events by their types.
+mod rules;
 /// Shared streams: one upstream connection for all, each client admitted, a new generation when it is lost.
 mod shared;
 /// A seeded world: many clients, cuts, stalls, losses and clock jumps, with invariants after each step.
