@@ -44,8 +44,8 @@
 //! fault: body
 //! head: id route
 //! pump: body id metrics route rules sse window
-//! registry: body dice fault head id metrics net pump route window
-//! proxy: body dice drain fault head id metrics net pump registry route window
+//! registry: body dice fault head id metrics net pump route rules window
+//! proxy: body dice drain fault head id metrics net pump registry route rules window
 //! server: body drain net
 //! admin: body metrics
 //! log:

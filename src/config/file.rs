@@ -81,6 +81,9 @@ pub(super) struct Route {
     pub(super) kind: Option<Spanned<Text>>,
     pub(super) ephemeral: Option<Spanned<Texts>>,
     pub(super) retain: Option<Spanned<Texts>>,
+    pub(super) hello: Option<Spanned<Texts>>,
+    pub(super) hello_events: Option<Spanned<Count>>,
+    pub(super) hello_wait: Option<Spanned<Length>>,
 }
 
 /// A file's name and text, from which places are made.

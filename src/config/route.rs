@@ -211,6 +211,9 @@ fn beside_pass(route: &file::Route) -> Idle {
         ("type", route.kind.as_ref().map(Spanned::span)),
         ("ephemeral", route.ephemeral.as_ref().map(Spanned::span)),
         ("retain", route.retain.as_ref().map(Spanned::span)),
+        ("hello", route.hello.as_ref().map(Spanned::span)),
+        ("hello_events", route.hello_events.as_ref().map(Spanned::span)),
+        ("hello_wait", route.hello_wait.as_ref().map(Spanned::span)),
     ];
     let (key, span) = keys.into_iter().find_map(|(key, span)| Some((key, span?)))?;
     let remedy = "leave it out, or write `mode = \"private\"` or `mode = \"shared\"`";

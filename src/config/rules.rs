@@ -1,5 +1,7 @@
 //! Rules on events as written, judged.
 
+use std::{num::NonZeroUsize, time::Duration};
+
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use toml::Spanned;
 
@@ -11,9 +13,11 @@ use super::{
 };
 use crate::{
     route::Ids,
-    rules::{Kind, Rules},
+    rules::{Hello, Kind, Rules},
 };
 
+/// How long a client's events wait for its hello.
+const HELLO_WAIT: Duration = Duration::from_secs(5);
 const IDS: &[(&str, Ids)] = &[("keep", Ids::Keep), ("replace", Ids::Replace)];
 
 /// Which ids a route's events get, and what becomes of them by their types.
@@ -26,22 +30,45 @@ pub(super) fn of(route: &file::Route, source: Source<'_>) -> Result<(Ids, Rules)
         );
         return Err(wrong.at(source.place(kept.span())));
     }
+    let kind = source.read(route.kind.as_ref(), kind)?.unwrap_or_default();
     let rules = Rules {
-        kind: source.read(route.kind.as_ref(), kind)?.unwrap_or_default(),
+        hello: hello(route, source, &kind)?,
+        kind,
         ephemeral: types(route.ephemeral.as_ref(), source)?,
         retain: types(route.retain.as_ref(), source)?,
         keep_ids_of: types(route.keep_ids_of.as_ref(), source)?,
     };
-    let looked_at = rules.ephemeral.is_some() || rules.retain.is_some() || rules.keep_ids_of.is_some();
+    let sets = [&rules.ephemeral, &rules.retain, &rules.keep_ids_of];
+    let looked_at = rules.hello.is_some() || sets.iter().any(|set| set.is_some());
     match (&route.kind, &rules.kind) {
         (Some(kind), Kind::Data(_)) if !looked_at => Err(idle(kind).at(source.place(kind.span()))),
         _ => Ok((ids, rules)),
     }
 }
 
+/// What a server says to each new connection.
+fn hello(route: &file::Route, source: Source<'_>, kind: &Kind) -> Result<Option<Hello>, Fault> {
+    let events = source.read(route.hello_events.as_ref(), value::count)?;
+    let wait = source.read(route.hello_wait.as_ref(), value::duration)?;
+    let alone = [
+        ("hello_events", route.hello_events.as_ref().map(Spanned::span)),
+        ("hello_wait", route.hello_wait.as_ref().map(Spanned::span)),
+    ];
+    let Some(types) = types(route.hello.as_ref(), source)? else {
+        let idle = alone.into_iter().find_map(|(key, span)| Some((key, span?)));
+        return idle.map_or(Ok(None), |(key, span)| {
+            let wrong =
+                wrong(format!("`{key}` has no effect without a hello"), "write which types are `hello`");
+            Err(wrong.at(source.place(span)))
+        });
+    };
+    let (events, wait) = (events.map_or(1, NonZeroUsize::get), wait.unwrap_or(HELLO_WAIT));
+    Ok(Some(Hello { types, kind: kind.clone(), events, wait }))
+}
+
 fn idle(kind: &Spanned<Text>) -> Wrong {
     let message = format!("`type = \"{}\"` has no effect without a rule", kind.get_ref().as_ref());
-    wrong(message, "write which types are `ephemeral` or to `retain`, or leave it out")
+    wrong(message, "write which types are `hello`, `ephemeral` or to `retain`, or leave it out")
 }
 
 fn kind(text: &str) -> Result<Kind, Wrong> {

@@ -4,6 +4,7 @@ pub mod answer;
 mod connector;
 mod expect;
 pub mod forward;
+pub mod greeting;
 pub mod hygiene;
 pub mod outage;
 pub mod piece;

@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use tower::{Service, ServiceExt as _};
 
 use super::{
+    greeting::Greeting,
     hygiene,
     outage::Patient,
     stream::{Body, Kind, Start, StreamBody},
@@ -251,7 +252,10 @@ impl Call {
         match self.shared.registry.enter(self.key, &self.route, &self.asked, &self.parts) {
             Some(Entry::Live(live, joined)) => self.join(&live, joined).await,
             Some(Entry::Line(line)) => match answered(line, self.parts.extensions.get::<Control>()).await? {
-                Answer::Opened(head, joined) => Ok(self.joined(*head, joined)),
+                Answer::Opened(head, joined, spoken) => {
+                    let greeting = spoken.filter(|_| is_new(joined.verdict)).map(Greeting::of_the_pump);
+                    Ok(self.joined(*head, joined, greeting))
+                }
                 Answer::Live(live, joined) => self.join(&live, joined).await,
                 Answer::Refused(response) => Ok(response.map(Body::from)),
                 Answer::Failed(fault) => Err(fault),
@@ -268,22 +272,25 @@ impl Call {
     /// came, so that nothing is lost while the upstream is asked.
     async fn join(self, live: &Live, joined: Joined) -> Result<Response<Body>, Fault> {
         let may_read = has_own_origin(&self.parts) || live.head.is_for_any_origin();
-        if self.route.admit == Admit::None && may_read {
-            return Ok(self.joined(live.head.to_parts(), joined));
+        let hello = self.route.rules.hello.clone().filter(|_| is_new(joined.verdict));
+        if self.route.admit == Admit::None && may_read && hello.is_none() {
+            return Ok(self.joined(live.head.to_parts(), joined, None));
         }
         let (head, body) = self.ask(body::empty()).await?.into_parts();
         if !head::is_stream(&head) {
             self.metrics.connects.count(Connect::Refused);
             return Ok(Response::from_parts(head, Body::Relay(body)));
         }
-        Ok(self.joined(head, joined))
+        let limit = self.shared.registry.limits().event;
+        let greeting = hello.map(|hello| Greeting::read(hello, limit, joined.cursor.fence(), body));
+        Ok(self.joined(head, joined, greeting))
     }
 
-    fn joined(self, head: response::Parts, joined: Joined) -> Response<Body> {
+    fn joined(self, head: response::Parts, joined: Joined, greeting: Option<Greeting>) -> Response<Body> {
         let member = self.shared.registry.admitted(self.key, &self.parts);
         let stamped =
             Stamped { parts: &self.parts, route: &self.route, is_event_source: self.is_event_source };
-        stamped.respond(&self.shared, self.metrics.clone(), head, joined, Kind::Shared(member))
+        stamped.respond(&self.shared, self.metrics.clone(), head, joined, Kind::Shared(member, greeting))
     }
 
     /// Sends this client's own request to the upstream.
@@ -318,8 +325,7 @@ impl Stamped<'_> {
         if let Some(connection) = &connection {
             connection.limit_stalls(shared.stall);
         }
-        let prime =
-            self.route.prime && self.is_event_source && matches!(verdict, Verdict::Fresh | Verdict::Gap(_));
+        let prime = self.route.prime && self.is_event_source && is_new(verdict);
         let (missed, resumed) = match verdict {
             Verdict::Resumed { missed, .. } => (missed, true),
             _ => (0, false),
@@ -336,6 +342,11 @@ impl Stamped<'_> {
         let body = StreamBody::new(start, &shared.registry, metrics);
         Response::from_parts(head, Body::Stream(Box::new(body)))
     }
+}
+
+/// It is served as a new client.
+fn is_new(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Fresh | Verdict::Gap(_))
 }
 
 /// Reads a body to its end, so that the connection can be used again.

@@ -12,7 +12,10 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame};
 use tokio::time::Sleep;
 
-use super::piece::{Flight, Piece};
+use super::{
+    greeting::Greeting,
+    piece::{Flight, Piece},
+};
 use crate::{
     body::{BoxError, Relay},
     metrics::{Cut, Held, RouteMetrics},
@@ -100,7 +103,7 @@ pub struct StreamBody {
     spread: Duration,
     connection: Option<Control>,
     _client: Held,
-    _kind: Kind,
+    kind: Kind,
 }
 
 impl Drop for StreamBody {
@@ -142,8 +145,8 @@ pub struct Start {
 pub enum Kind {
     /// Its own.
     Session,
-    /// Shared, and remembered there as long as the body lives.
-    Shared(Option<Member>),
+    /// Shared, and remembered there as long as the body lives; with a hello that is still to come.
+    Shared(Option<Member>, Option<Greeting>),
 }
 
 /// The client was cut, so that it comes back.
@@ -173,16 +176,28 @@ impl StreamBody {
             last: now(),
             timer: Box::pin(tokio::time::sleep(start.heartbeat.unwrap_or(far))),
             cutting: None,
-            spread: if matches!(start.kind, Kind::Shared(_)) { MOMENT } else { Duration::ZERO },
+            spread: if matches!(start.kind, Kind::Shared(..)) { MOMENT } else { Duration::ZERO },
             connection: start.connection,
             _client: metrics.clients.hold(),
             metrics,
             cursor: start.cursor,
-            _kind: start.kind,
+            kind: start.kind,
         }
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, BoxError>>> {
+        if let Kind::Shared(_, greeting) = &mut self.kind
+            && let Some(waiting) = greeting
+        {
+            // Its events wait: until the hello is there, the client has no position.
+            let said = ready!(waiting.poll(cx));
+            *greeting = None;
+            if said.is_some() {
+                // In place of a prime, which a hello that never came leaves to be sent.
+                self.first = said;
+                self.cursor.note_numbered();
+            }
+        }
         if let Some(first) = self.first.take() {
             return self.send(smallvec::smallvec![first]);
         }

@@ -3,6 +3,7 @@
 //! It reads as long as somebody listens or may come back, numbers what it reads, and says how it came to an end.
 //! What that means for the stream is for its owner in the registry to decide.
 
+mod hello;
 mod linger;
 mod numbering;
 
@@ -30,6 +31,7 @@ use crate::{
     window::{Audience, Budget, LiveWindow, Writer},
 };
 
+pub use hello::Greeter;
 pub use linger::{Lingerer, Lingerers};
 use numbering::{Numbering, upstream_id};
 

@@ -9,7 +9,10 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, header, request::Parts, response};
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::oneshot,
+    time::{sleep, timeout},
+};
 
 use super::{
     Joined, Registry, lock,
@@ -20,7 +23,8 @@ use crate::{
     fault::Fault,
     head::{self, Head, LAST_EVENT_ID},
     metrics::{self, Connect, RouteMetrics},
-    pump::{Keep, Outcome, Pump, now},
+    pump::{Greeter, Keep, Outcome, Pump, now},
+    rules::Hello,
     window::{End, LiveWindow, Window},
 };
 
@@ -113,7 +117,7 @@ impl Keeper {
                 let (head, body) = response.into_parts();
                 if head::is_stream(&head) {
                     self.metrics.connects.count(Connect::Stream);
-                    return Some((self.opened(asker, head), body));
+                    return Some(self.opened(asker, head, body).await);
                 }
                 self.metrics.connects.count(Connect::Refused);
                 self.refused(asker, Response::from_parts(head, body));
@@ -141,25 +145,53 @@ impl Keeper {
         }
     }
 
-    fn opened(&mut self, asker: Option<Asker>, head: response::Parts) -> Arc<Live> {
+    /// Answers the asker, reads the connection's hello, and lets in those who wait in the line.
+    async fn opened(
+        &mut self,
+        asker: Option<Asker>,
+        head: response::Parts,
+        body: Relay,
+    ) -> (Arc<Live>, Relay) {
         let generation = self.registry.next_generation();
         let window = Window::new(generation, self.stream.route.window, now());
         let window = LiveWindow::new(window, self.registry.0.budget.clone(), None);
         let live = Arc::new(Live { window, head: Head::of(&head) });
+        let joined = |asker: &Asker| Joined { verdict: asker.verdict, cursor: live.window.attach_at_start() };
+        let (tell, spoken) = oneshot::channel();
+        let route = self.stream.route.clone();
+        if let Some(asker) = asker {
+            let joined = joined(&asker);
+            let spoken = route.rules.hello.is_some().then_some(spoken);
+            let _ = asker.answer.send(Answer::Opened(Box::new(head), joined, spoken));
+        }
+        let body = match &route.rules.hello {
+            Some(hello) => self.greeted(hello, &live.window, body, tell).await,
+            None => body,
+        };
         let mut state = lock(&self.stream.state);
         state.phase = Phase::Live(live.clone());
         let line = std::mem::take(&mut state.line);
         drop(state);
-        let joined = |asker: &Asker| Joined { verdict: asker.verdict, cursor: live.window.attach_at_start() };
-        if let Some(asker) = asker {
-            let joined = joined(&asker);
-            let _ = asker.answer.send(Answer::Opened(Box::new(head), joined));
-        }
         for asker in line {
             let joined = joined(&asker);
             let _ = asker.answer.send(Answer::Live(live.clone(), joined));
         }
-        live
+        (live, body)
+    }
+
+    /// Reads the hello of the pump's connection. It is for the client whose request opened it, if that is still there.
+    async fn greeted(
+        &self,
+        hello: &Hello,
+        window: &LiveWindow,
+        mut body: Relay,
+        tell: oneshot::Sender<Option<Bytes>>,
+    ) -> Relay {
+        let mut greeter = Greeter::new(hello, self.registry.0.limits.event);
+        let _ = timeout(hello.wait, greeter.read(&mut body)).await;
+        let (said, body) = greeter.finish(window.look(|window| window.tail()), body);
+        let _ = tell.send(said);
+        body
     }
 
     /// A refusal is for the asker alone.

@@ -32,7 +32,7 @@ use crate::{
 };
 
 pub use session::{Opened, Rejoin, Session};
-pub use shared::{Answer, Entry, Live, Member, SharedStream};
+pub use shared::{Answer, Entry, Live, Member, SharedStream, Spoken};
 
 /// The upstream: a request in, its answer out.
 pub type Upstream = BoxCloneSyncService<http::Request<Relay>, http::Response<Relay>, Fault>;
@@ -102,6 +102,12 @@ impl Registry {
             draining: OnceLock::new(),
             relieving: AtomicBool::new(false),
         }))
+    }
+
+    /// What all streams together may take.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
     }
 
     /// The randomness that streams draw from.

@@ -10,6 +10,7 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
+use bytes::Bytes;
 use http::{Response, request::Parts, response};
 use tokio::sync::{Notify, oneshot};
 
@@ -83,10 +84,13 @@ pub(super) struct Asker {
     pub(super) answer: oneshot::Sender<Answer>,
 }
 
+/// The hello of the pump's connection, for the client whose request opened it, once it is there; none, where none came.
+pub type Spoken = oneshot::Receiver<Option<Bytes>>;
+
 /// What a client in the line gets.
 pub enum Answer {
     /// The upstream answered its request with the stream; this is the head, and its place.
-    Opened(Box<response::Parts>, Joined),
+    Opened(Box<response::Parts>, Joined, Option<Spoken>),
     /// Somebody else's request opened the stream: a place from its first position on.
     Live(Arc<Live>, Joined),
     /// The upstream's answer is no stream; it passes as it is.

@@ -5,7 +5,7 @@
 
 mod pointer;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use globset::GlobSet;
 
@@ -22,8 +22,31 @@ pub struct Rules {
     pub ephemeral: Option<GlobSet>,
     /// When given, the only types that are retained.
     pub retain: Option<GlobSet>,
+    /// Types that belong to a connection, on shared streams.
+    pub hello: Option<Hello>,
     /// Types whose own ids stay where ids are replaced.
     pub keep_ids_of: Option<GlobSet>,
+}
+
+/// What a server says to each new connection: passed to a new client, kept from one that comes back, never retained.
+#[derive(Clone, Debug)]
+pub struct Hello {
+    /// The types of its events.
+    pub types: GlobSet,
+    /// Where they stand.
+    pub kind: Kind,
+    /// How many events it has; the last one carries the fence as its id.
+    pub events: usize,
+    /// How long a client's events wait for it.
+    pub wait: Duration,
+}
+
+impl Hello {
+    /// The event is of this hello, if it comes where a hello does.
+    #[must_use]
+    pub fn is(&self, frame: &Frame<'_>) -> bool {
+        self.kind.of(frame).is_some_and(|kind| self.types.is_match(&*kind))
+    }
 }
 
 /// Where an event's type stands.
@@ -53,7 +76,7 @@ impl Rules {
         if self.ephemeral.is_none() && self.retain.is_none() {
             return Class::Retained;
         }
-        let Some(kind) = self.kind(frame) else { return Class::Retained };
+        let Some(kind) = self.kind.of(frame) else { return Class::Retained };
         let is = |set: &Option<GlobSet>| set.as_ref().map(|set| set.is_match(&*kind));
         match (is(&self.ephemeral), is(&self.retain)) {
             (Some(true), _) | (_, Some(false)) => Class::Ephemeral,
@@ -65,17 +88,19 @@ impl Rules {
     #[must_use]
     pub fn keeps_id(&self, frame: &Frame<'_>) -> bool {
         let Some(set) = &self.keep_ids_of else { return false };
-        self.kind(frame).is_some_and(|kind| set.is_match(&*kind))
+        self.kind.of(frame).is_some_and(|kind| set.is_match(&*kind))
     }
+}
 
+impl Kind {
     /// The type of an event.
-    fn kind<'a>(&self, frame: &'a Frame<'_>) -> Option<Cow<'a, str>> {
-        match &self.kind {
-            Kind::Event => match frame.event() {
+    fn of<'a>(&self, frame: &'a Frame<'_>) -> Option<Cow<'a, str>> {
+        match self {
+            Self::Event => match frame.event() {
                 Some(kind) if !kind.is_empty() => Some(String::from_utf8_lossy(kind)),
                 _ => Some(Cow::Borrowed("message")),
             },
-            Kind::Data(pointer) => pointer.find(&frame.data()).map(Cow::Owned),
+            Self::Data(pointer) => pointer.find(&frame.data()).map(Cow::Owned),
         }
     }
 }

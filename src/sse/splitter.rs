@@ -37,6 +37,12 @@ impl Splitter {
         Self { carry: Vec::new(), scan: Scan::default(), limit }
     }
 
+    /// What it holds of a frame that is not complete.
+    #[must_use]
+    pub fn carried(&self) -> &[u8] {
+        &self.carry
+    }
+
     /// How many bytes it holds of a frame that is not complete.
     #[must_use]
     pub fn held(&self) -> usize {

@@ -133,7 +133,10 @@ fn it_serves_clients_and_the_admin_until_it_is_told_to_end() {
     assert!(get(running.admin, "/ready").starts_with("HTTP/1.1 200 "));
     let metrics = get(running.admin, "/metrics");
     assert!(metrics.contains("respool_build_info{") && metrics.ends_with("# EOF\n"), "{metrics}");
-    let told = Command::new("kill").args(["-TERM", &running.child.id().to_string()]).status().unwrap();
+    let told = Command::new("sh")
+        .args(["-c", "kill \"$0\" \"$1\"", "-TERM", &running.child.id().to_string()])
+        .status()
+        .unwrap();
     assert!(told.success());
     assert_eq!(running.child.wait().unwrap().code(), Some(0));
     assert!(TcpStream::connect(running.listen).is_err());

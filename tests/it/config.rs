@@ -154,9 +154,9 @@ fn an_unknown_key_is_refused_with_those_that_are_known() {
         "r.toml:3:1: unknown key `events`; known here: `memory`, `streams`, `connections`, `lingering`, `event`",
     );
     refused(
-        "[[route]]\npath = \"/a\"\nhello = [\"x\"]",
-        "r.toml:4:1: unknown key `hello`; known here: `path`, `mode`, `key`, `admit`, `pin`, `pin_headers`, `linger`, \
-         `stamp`, `heartbeat`, `prime`, `window`, `ids`, `keep_ids_of`, `type`, `ephemeral`, `retain`",
+        "[[route]]\npath = \"/a\"\non_gap = \"fresh\"",
+        "r.toml:4:1: unknown key `on_gap`; known here: `path`, `mode`, `key`, `admit`, `pin`, `pin_headers`, `linger`, \
+         `stamp`, `heartbeat`, `prime`, `window`, `ids`, `keep_ids_of`, `type`, `ephemeral`, `retain`, `hello`, `hello_events`, `hello_wait`",
     );
 }
 
@@ -525,7 +525,7 @@ fn rules_are_judged_at_their_place() {
         ),
         (
             "type = \"/type\"",
-            "4:8: `type = \"/type\"` has no effect without a rule; write which types are `ephemeral` or to \
+            "4:8: `type = \"/type\"` has no effect without a rule; write which types are `hello`, `ephemeral` or to \
           `retain`, or leave it out",
         ),
         (
@@ -533,6 +533,11 @@ fn rules_are_judged_at_their_place() {
             "4:19: `b[` is no glob: unclosed character class; missing ']'; write `*` for any part of \
           a type, `{a,b}` or `[ab]` for a choice",
         ),
+        (
+            "hello_wait = \"1s\"",
+            "4:14: `hello_wait` has no effect without a hello; write which types are `hello`",
+        ),
+        ("hello = \"a\"\nhello_events = 0", "5:16: zero leaves nothing; write a whole number above zero"),
         ("retain = []", "4:10: this names no type; write types, such as [\"heartbeat\"], or leave it out"),
         ("ids = \"hidden\"", "4:7: `hidden` is not known here; write \"keep\" or \"replace\""),
         (

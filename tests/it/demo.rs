@@ -49,7 +49,8 @@ fn a_taken_port_is_no_error_and_a_signal_ends_it_with_the_summary() {
     let address = taken.local_addr().unwrap().to_string();
     let mut running = demo(&["--listen", &address]).spawn().unwrap();
     sleep(Duration::from_millis(1200));
-    let told = Command::new("kill").args(["-INT", &running.id().to_string()]).status();
+    let told =
+        Command::new("sh").args(["-c", "kill \"$0\" \"$1\"", "-INT", &running.id().to_string()]).status();
     if !told.is_ok_and(|status| status.success()) {
         running.kill().unwrap();
     }

@@ -24,6 +24,8 @@ mod format;
 mod forward;
 /// Fall off by count, by bytes, by age, by generation; an empty window; a cursor ahead; ids that are not ours.
 mod gap;
+/// What a server says to each new connection of a shared stream.
+mod hello;
 /// Requests that a proxy must refuse, raw, on real sockets.
 mod hygiene;
 /// Which requests share a stream, and which never may.

@@ -145,7 +145,18 @@ fn defaults_are_what_an_empty_file_resolves_to() {
             assert!(had.contains(&*format!("{table}.{key}")), "{table}.{key} is not in the table");
         }
     }
-    let without = ["path", "key", "pin_headers", "window", "keep_ids_of", "ephemeral", "retain"];
+    let without = [
+        "path",
+        "key",
+        "pin_headers",
+        "window",
+        "keep_ids_of",
+        "ephemeral",
+        "retain",
+        "hello",
+        "hello_events",
+        "hello_wait",
+    ];
     for key in deploy::known("[[route]]").iter().filter(|key| !without.contains(&&***key)) {
         assert!(had.contains(&*format!("route.{key}")), "route.{key} is not in the table");
     }

@@ -110,7 +110,9 @@ impl Binary {
 
     pub(crate) fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        assert!(
+            Command::new("sh").args(["-c", "kill \"$0\" \"$1\"", signal, &pid]).status().unwrap().success()
+        );
     }
 
     /// Its exit code, once it has ended; -1 if a signal ended it.

@@ -1,0 +1,230 @@
+//! The hello of a connection: events that a server sends to each new one, and that belong to it.
+//!
+//! It is read off a connection before anything else: off a client's own, when it is admitted, and off the pump's,
+//! where only what precedes the first other event is hello. What was read beyond it is not lost.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame as BodyFrame};
+use http_body_util::BodyExt as _;
+
+use crate::{
+    body::{BoxError, Relay},
+    id::Position,
+    rules::Hello,
+    sse::{Frame, Splitter, TooLong, stamp},
+};
+
+/// Reads the hello of one connection.
+pub struct Greeter {
+    hello: Hello,
+    splitter: Splitter,
+    /// What is complete: hello events and the control frames around them.
+    said: Vec<u8>,
+    /// The last hello event, as it came: it may be the one that carries the fence.
+    last: Option<Vec<u8>>,
+    /// Control frames behind it.
+    between: Vec<u8>,
+    events: usize,
+    /// Whole frames behind the hello.
+    rest: Vec<u8>,
+    done: bool,
+    end: Option<Result<(), BoxError>>,
+}
+
+impl Greeter {
+    /// Reads by this rule; no frame may be longer than `limit` bytes.
+    #[must_use]
+    pub fn new(hello: &Hello, limit: usize) -> Self {
+        Self {
+            hello: hello.clone(),
+            splitter: Splitter::new(limit),
+            said: Vec::new(),
+            last: None,
+            between: Vec::new(),
+            events: 0,
+            rest: Vec::new(),
+            done: false,
+            end: None,
+        }
+    }
+
+    /// Reads until the hello is complete, another event comes, or the connection ends. Cancel-safe: what was read
+    /// until then is kept.
+    pub async fn read(&mut self, body: &mut Relay) {
+        while !self.done {
+            match body.frame().await {
+                Some(Ok(frame)) => {
+                    let Ok(chunk) = frame.into_data() else { continue };
+                    if let Err(fault) = self.feed(&chunk) {
+                        self.end(Err(fault.into()));
+                    }
+                }
+                Some(Err(fault)) => self.end(Err(fault)),
+                None => self.end(Ok(())),
+            }
+        }
+    }
+
+    fn end(&mut self, end: Result<(), BoxError>) {
+        self.end = Some(end);
+        self.done = true;
+    }
+
+    fn feed(&mut self, chunk: &[u8]) -> Result<(), TooLong> {
+        let mut splitter = std::mem::replace(&mut self.splitter, Splitter::new(0));
+        let fed = splitter.feed(chunk, |frame| self.take(&frame));
+        self.splitter = splitter;
+        fed
+    }
+
+    fn take(&mut self, frame: &Frame<'_>) {
+        if self.done {
+            self.rest.extend_from_slice(frame.bytes());
+        } else if !frame.is_event() {
+            self.between.extend_from_slice(frame.bytes());
+        } else if self.hello.is(frame) {
+            self.say_last(None);
+            self.last = Some(frame.bytes().to_vec());
+            self.events += 1;
+            self.done = self.events == self.hello.events;
+        } else {
+            self.done = true;
+            self.rest.extend_from_slice(frame.bytes());
+        }
+    }
+
+    /// The last hello event is complete, and so is what came behind it.
+    fn say_last(&mut self, id: Option<Position>) {
+        let id = id.map(|id| id.to_string());
+        if let Some(last) = self.last.take() {
+            let whole =
+                |frame: Frame<'_>| stamp(&frame, true, id.as_deref().map(str::as_bytes), &mut self.said);
+            // It was one frame within the limit before.
+            let _ = Splitter::new(usize::MAX).feed(&last, whole);
+        }
+        self.said.append(&mut self.between);
+    }
+
+    /// What was said, its last event with the fence as its id, and all that came behind it. Nothing, where no hello
+    /// event came.
+    #[must_use]
+    pub fn finish(mut self, fence: Position, rest: Relay) -> (Option<Bytes>, Relay) {
+        let greeted = self.events > 0;
+        if greeted {
+            self.say_last(Some(fence));
+        } else {
+            // Comments and the like are no hello, and whoever reads on has not seen them.
+            self.between.append(&mut self.rest);
+            self.rest = std::mem::take(&mut self.between);
+        }
+        self.rest.extend_from_slice(self.splitter.carried());
+        let rest = Behind { first: self.rest.into(), end: self.end, rest };
+        (greeted.then(|| self.said.into()), rest.boxed_unsync())
+    }
+}
+
+/// A body of which something was read already.
+struct Behind {
+    first: Bytes,
+    end: Option<Result<(), BoxError>>,
+    rest: Relay,
+}
+
+impl Body for Behind {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<BodyFrame<Bytes>, BoxError>>> {
+        if !self.first.is_empty() {
+            return Poll::Ready(Some(Ok(BodyFrame::data(std::mem::take(&mut self.first)))));
+        }
+        match &mut self.end {
+            None => Pin::new(&mut self.rest).poll_frame(cx),
+            Some(end) => Poll::Ready(std::mem::replace(end, Ok(())).err().map(Err)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::Generation;
+
+    fn hello(events: usize) -> Hello {
+        let types = globset::GlobSet::builder().add(globset::Glob::new("hi*").unwrap()).build().unwrap();
+        Hello { types, kind: crate::rules::Kind::Event, events, wait: std::time::Duration::ZERO }
+    }
+
+    /// What is said and what is behind, of this stream in chunks of any size.
+    fn check(events: usize, stream: &'static str, said: Option<&str>, behind: &str) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let fence = Position { generation: Generation::Shared(0), seq: 7 };
+        for size in [1, 2, 5, 1000] {
+            let (got, rest) = runtime.block_on(async {
+                let chunks: Vec<Result<_, BoxError>> = stream
+                    .as_bytes()
+                    .chunks(size)
+                    .map(|chunk| Ok(BodyFrame::data(Bytes::from_static(chunk))))
+                    .collect();
+                let mut body = Chunks(chunks.into()).boxed_unsync();
+                let mut greeter = Greeter::new(&hello(events), 99);
+                greeter.read(&mut body).await;
+                let (said, rest) = greeter.finish(fence, body);
+                (said, rest.collect().await.unwrap().to_bytes())
+            });
+            let got =
+                got.map(|said| String::from_utf8(said.to_vec()).unwrap().replace("r0000000000000-7", "F"));
+            assert_eq!((got.as_deref(), &*rest), (said, behind.as_bytes()), "{stream:?} by {size}");
+        }
+    }
+
+    /// A stream of what there is.
+    struct Chunks(std::collections::VecDeque<Result<BodyFrame<Bytes>, BoxError>>);
+
+    impl Body for Chunks {
+        type Data = Bytes;
+        type Error = BoxError;
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<BodyFrame<Bytes>, BoxError>>> {
+            Poll::Ready(self.0.pop_front())
+        }
+    }
+
+    #[test]
+    fn the_last_hello_event_carries_the_fence() {
+        let one = "event: hi\ndata: 1\n\n";
+        check(
+            1,
+            "event: hi\ndata: 1\n\ndata: x\n\ndata: half",
+            Some("event: hi\ndata: 1\nid: F\n\n"),
+            "data: x\n\ndata: half",
+        );
+        check(
+            2,
+            "event: hi\ndata: 1\n\n: c\n\nevent: hi2\ndata: 2\n\n",
+            Some("event: hi\ndata: 1\n\n: c\n\nevent: hi2\ndata: 2\nid: F\n\n"),
+            "",
+        );
+        check(2, "event: hi\ndata: 1\n\ndata: x\n\n", Some("event: hi\ndata: 1\nid: F\n\n"), "data: x\n\n");
+        check(1, "id: 3\nevent: hi\ndata: 1\n\n", Some("event: hi\ndata: 1\nid: 3\nid: F\n\n"), "");
+        check(1, one, Some("event: hi\ndata: 1\nid: F\n\n"), "");
+    }
+
+    #[test]
+    fn where_there_is_no_hello_nothing_is_lost() {
+        check(1, "data: x\n\nevent: hi\ndata: 1\n\n", None, "data: x\n\nevent: hi\ndata: 1\n\n");
+        check(1, ": c\n\nretry: 5\n\ndata: x\n\n", None, ": c\n\nretry: 5\n\ndata: x\n\n");
+        check(1, "", None, "");
+        check(1, "data: half", None, "data: half");
+    }
+}
