@@ -18,9 +18,9 @@ const SEALED_COST: usize = size_of::<Mark>();
 
 #[derive(Debug)]
 pub(super) struct Block {
-    /// The seq of the first event.
+    /// The number of the first event.
     first: u64,
-    /// How many bytes of events came before this block, in the whole generation.
+    /// How many bytes of events came before this block, ever.
     offset: u64,
     born: Instant,
     marks: Vec<Mark>,
@@ -79,7 +79,7 @@ impl Block {
         self.first
     }
 
-    /// The seq behind the last event.
+    /// The number behind the last event.
     pub(super) fn end(&self) -> u64 {
         self.first + self.marks.len() as u64
     }
@@ -91,27 +91,27 @@ impl Block {
     }
 
     /// When the event came.
-    pub(super) fn came(&self, seq: u64) -> Instant {
-        let at = self.mark(seq).map_or(0, |mark| mark.at);
+    pub(super) fn came(&self, number: u64) -> Instant {
+        let at = self.mark(number).map_or(0, |mark| mark.at);
         self.born + std::time::Duration::from_millis(u64::from(at))
     }
 
     /// How many bytes lie before the event.
-    pub(super) fn bytes_before(&self, seq: u64) -> usize {
-        seq.checked_sub(1).and_then(|last| self.mark(last)).map_or(0, |mark| mark.end as usize)
+    pub(super) fn bytes_before(&self, number: u64) -> usize {
+        number.checked_sub(1).and_then(|last| self.mark(last)).map_or(0, |mark| mark.end as usize)
     }
 
-    /// How many bytes of events came before this one, in the whole generation.
-    pub(super) fn offset(&self, seq: u64) -> u64 {
-        self.offset + self.bytes_before(seq) as u64
+    /// How many bytes of events came before this one, ever.
+    pub(super) fn offset(&self, number: u64) -> u64 {
+        self.offset + self.bytes_before(number) as u64
     }
 
     /// The size of the event.
-    pub(super) fn size(&self, seq: u64) -> usize {
-        self.bytes_before(seq + 1) - self.bytes_before(seq)
+    pub(super) fn size(&self, number: u64) -> usize {
+        self.bytes_before(number + 1) - self.bytes_before(number)
     }
 
-    /// The last seq of a run from `from` that is at most `room` bytes long; one event at the least.
+    /// The last number of a run from `from` that is at most `room` bytes long; one event at the least.
     pub(super) fn reach(&self, from: u64, room: usize) -> u64 {
         let limit = self.bytes_before(from) + room;
         let within = self.marks.partition_point(|mark| mark.end as usize <= limit) as u64;
@@ -123,7 +123,7 @@ impl Block {
         match &self.body {
             Body::Sealed(whole) => whole.slice(self.bytes_before(run.start)..self.bytes_before(run.end)),
             Body::Open(events) => {
-                let at = |seq: u64| (seq - self.first) as usize;
+                let at = |number: u64| (number - self.first) as usize;
                 match events.get(at(run.start)..at(run.end)) {
                     Some([only]) => only.clone(),
                     Some(many) => join(many),
@@ -133,8 +133,8 @@ impl Block {
         }
     }
 
-    fn mark(&self, seq: u64) -> Option<Mark> {
-        self.marks.get(seq.checked_sub(self.first)? as usize).copied()
+    fn mark(&self, number: u64) -> Option<Mark> {
+        self.marks.get(number.checked_sub(self.first)? as usize).copied()
     }
 }
 

@@ -167,6 +167,7 @@ impl LiveWindow {
     fn seat(&self, enter: impl FnOnce(&mut Window) -> Place) -> Cursor {
         let mut state = self.lock();
         let place = enter(&mut state.window);
+        let fence = state.window.fence(&place);
         if let (Some(older), true) = (state.newest, self.0.high_water.is_some()) {
             // Two clients with one id: the older one goes on, but keeps neither the pump nor memory.
             let State { window, seats, .. } = &mut *state;
@@ -180,7 +181,7 @@ impl LiveWindow {
         let pump = state.pump.take();
         drop(state);
         pump.into_iter().for_each(Waker::wake);
-        Cursor { live: self.clone(), seat, seen: None, waker: None }
+        Cursor { live: self.clone(), seat, fence, seen: None, waker: None }
     }
 
     /// What the pump has to know; it is woken when a client comes or goes, and, if there was no room, when there is.
@@ -330,6 +331,7 @@ impl Writer<'_> {
 pub struct Cursor {
     live: LiveWindow,
     seat: usize,
+    fence: Position,
     /// The count of writes when it was armed.
     seen: Option<u64>,
     waker: Option<Waker>,
@@ -392,11 +394,11 @@ impl Cursor {
         self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
     }
 
-    /// The position of the last event that the client has, or need not have: at first, its fence.
+    /// The position of the last event that the client had, or need not have, when it came. It stays what it was when a
+    /// new generation has begun since.
     #[must_use]
     pub fn fence(&self) -> Position {
-        let state = self.live.lock();
-        state.seats.get(self.seat).map_or(state.window.tail(), |seat| state.window.fence(&seat.place))
+        self.fence
     }
 
     /// The client is given an id otherwise than with an event (a prime): it may come back.
@@ -426,7 +428,7 @@ impl Drop for Cursor {
             // there, and what it has not read must not go.
             let waits = self.live.0.high_water.is_some();
             let heirs = seats.iter_mut().filter(|_| waits);
-            let heir = heirs.max_by_key(|(_, seat)| window.fence(&seat.place).seq);
+            let heir = heirs.max_by_key(|(_, seat)| seat.place.next());
             *newest = heir.map(|(at, seat)| {
                 window.rehold(&mut seat.place);
                 at

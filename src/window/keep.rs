@@ -1,21 +1,19 @@
 //! What is kept of a stream, and who is owed what of it. Pure: time is an argument, nothing waits.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    hash::{BuildHasher, RandomState},
-    time::Instant,
-};
+use std::{collections::VecDeque, time::Instant};
 
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::{Bounds, block::Block, passing::Passing};
+use super::{Bounds, block::Block, names::Names, passing::Passing};
 use crate::id::{Asked, Generation, Position};
 
 /// A write takes at most so many pieces: more would not fit one system call.
 const PIECES: usize = 32;
 
-/// The retained tail of one generation of a stream.
+/// The retained tail of one generation of a stream, and what cursors have yet to take of those before it.
+///
+/// Inside, events are numbered through all generations; a position's `seq` is its event's number less `base`.
 ///
 /// Two edges bound it below. At `low` begins what a returning client may have, by the bounds. What lies before
 /// it is held as long as a cursor that was there when it came has yet to take it, so that a burst larger than
@@ -23,12 +21,14 @@ const PIECES: usize = 32;
 #[derive(Debug)]
 pub struct Window {
     generation: Generation,
+    /// How many events there were before the generation's first one.
+    base: u64,
     bounds: Bounds,
     /// Never empty; the last one is being filled.
     blocks: VecDeque<Block>,
     /// How many blocks were let go: the number of the first one that is here.
     gone: u64,
-    /// The lowest seq that a returning client may have. It stays where it is when age has emptied the window:
+    /// The lowest number that a returning client may have. It stays where it is when age has emptied the window:
     /// an empty window proves nothing.
     low: u64,
     tail: u64,
@@ -36,24 +36,9 @@ pub struct Window {
     bytes: usize,
     cost: usize,
     passing: Passing,
-    /// The events that the upstream's own ids stand for, by a keyed hash.
-    names: HashMap<u64, Name>,
-    hasher: RandomState,
-    /// The seq from which on clients hold ids of the upstream's.
-    named_from: Option<u64>,
+    names: Names,
     retry: Option<Bytes>,
     end: Option<End>,
-}
-
-/// What an id of the upstream's stands for.
-#[derive(Clone, Copy, Debug)]
-struct Name {
-    /// The event that it came with, or behind which it came alone; the first one where it is repeated.
-    seq: u64,
-    /// It came alone, in a control frame.
-    lone: bool,
-    /// It came again at another place.
-    repeated: bool,
 }
 
 /// How a generation ended.
@@ -109,12 +94,19 @@ pub enum Verdict {
 /// A client's place in a window. It belongs to the window that gave it out, which must be told when it ends.
 #[derive(Debug)]
 pub struct Place {
-    /// The seq of the next event to take.
+    /// The number of the next event to take.
     next: u64,
     /// The ordinal of the next control frame or ephemeral event to take.
     ordinal: u64,
     /// The number of the block that this place holds, with all after it.
     block: Option<u64>,
+}
+
+impl Place {
+    /// The number of the next event to take.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
 }
 
 /// What one take gives: whole frames in order, in few pieces.
@@ -147,6 +139,7 @@ impl Window {
         let first = Block::new(1, 0, now);
         Self {
             generation,
+            base: 0,
             bounds,
             cost: first.cost(),
             blocks: VecDeque::from([first]),
@@ -155,9 +148,7 @@ impl Window {
             tail: 0,
             bytes: 0,
             passing: Passing::default(),
-            names: HashMap::new(),
-            hasher: RandomState::new(),
-            named_from: None,
+            names: Names::default(),
             retry: None,
             end: None,
         }
@@ -166,13 +157,17 @@ impl Window {
     /// The position that the next event will have.
     #[must_use]
     pub fn next(&self) -> Position {
-        Position { generation: self.generation, seq: self.tail + 1 }
+        self.position(self.tail + 1)
     }
 
     /// The position of the newest event; before the first one, the one before it.
     #[must_use]
     pub fn tail(&self) -> Position {
-        Position { generation: self.generation, seq: self.tail }
+        self.position(self.tail)
+    }
+
+    fn position(&self, number: u64) -> Position {
+        Position { generation: self.generation, seq: number.saturating_sub(self.base) }
     }
 
     /// How many events a returning client may have.
@@ -184,11 +179,31 @@ impl Window {
     /// What the window costs, in bytes: events, what each needs beside, control frames, the upstream's ids.
     #[must_use]
     pub fn cost(&self) -> usize {
-        self.cost + self.passing.cost() + self.names.capacity() * size_of::<(u64, Name)>()
+        self.cost + self.passing.cost() + self.names.cost()
     }
 
     /// Appends an event, as it is sent, and lets go what the bounds no longer cover.
     pub fn push(&mut self, event: Bytes, now: Instant) {
+        self.append(event, now);
+        self.prune(now);
+    }
+
+    /// Begins a generation in the place of this one. Whoever has a place here gets what it had coming, then `event`,
+    /// then what follows as 1, 2, … `event` stands at position 0: it is for those who are here, and for nobody who
+    /// comes back, since no position and no id from before it is a place any more.
+    pub fn begin(&mut self, generation: Generation, event: Option<Bytes>, now: Instant) {
+        if let Some(event) = event {
+            self.append(event, now);
+        }
+        self.generation = generation;
+        self.base = self.tail;
+        self.low = self.tail + 1;
+        self.bytes = 0;
+        self.names.begin(self.bounds.events.get().saturating_mul(2).saturating_add(64));
+        self.let_go();
+    }
+
+    fn append(&mut self, event: Bytes, now: Instant) {
         self.tail += 1;
         self.bytes += event.len();
         if self.last().is_full() {
@@ -201,7 +216,6 @@ impl Window {
             last.push(event, now);
             self.cost += last.cost();
         }
-        self.prune(now);
     }
 
     /// Appends a frame that is delivered live and never again, for the cursors that are here. `hold` keeps it
@@ -214,31 +228,12 @@ impl Window {
     /// Notes that the upstream's own `id` stands for the tail; `lone`, if it came in a control frame. One that it
     /// repeats keeps its first meaning, even when that is gone, so that a resume may repeat events and skips none.
     pub fn name(&mut self, id: &[u8], lone: bool) {
-        let (seq, hash) = (self.tail, self.hash(id));
-        self.named_from.get_or_insert(seq + u64::from(lone));
-        let name = self.names.entry(hash).or_insert(Name { seq, lone, repeated: false });
-        name.repeated |= name.seq != seq;
-        name.lone &= lone;
-        let most = 64 + self.retained();
-        if self.names.len() as u64 > most + self.retained() {
-            // There is one for each event at most, but no end to lone ones. The upstream may know what is forgotten.
-            let low = self.low;
-            let is_here = |name: &Name| !name.lone && name.seq + 1 >= low;
-            self.names.retain(|&key, name| key == hash || name.repeated || is_here(name));
-            if self.names.len() as u64 > most {
-                self.names.retain(|&key, name| key == hash || is_here(name));
-            }
-        }
-    }
-
-    /// An id as a header brings it: without the spaces around it.
-    fn hash(&self, id: &[u8]) -> u64 {
-        self.hasher.hash_one(id.trim_ascii())
+        self.names.note(id, lone, self.low, self.tail);
     }
 
     /// Whether the id that a client here holds is one of ours.
     pub(super) fn holds_ours(&self, place: &Place) -> bool {
-        self.named_from.is_none_or(|seq| place.next <= seq)
+        self.names.from().is_none_or(|number| place.next <= number)
     }
 
     /// Notes the last reconnection time that the upstream asked for, as digits.
@@ -280,25 +275,26 @@ impl Window {
     }
 
     fn named(&self, id: &[u8]) -> Option<Verdict> {
-        // What age has taken from us the upstream may still have.
-        let name = self.names.get(&self.hash(id)).filter(|name| name.seq + 1 >= self.low)?;
-        Some(self.after(name.seq))
+        let number = self.names.find(id, self.low)?;
+        Some(self.after(self.position(number).seq))
     }
 
     fn after(&self, seq: u64) -> Verdict {
-        if seq > self.tail {
-            Verdict::Gap(Gap::Ahead)
-        } else if seq + 1 < self.low {
-            Verdict::Gap(Gap::Expired)
-        } else {
-            Verdict::Resumed { after: seq, missed: self.tail - seq }
+        match self.base.checked_add(seq) {
+            Some(number) if number <= self.tail => {
+                if number + 1 < self.low {
+                    return Verdict::Gap(Gap::Expired);
+                }
+                Verdict::Resumed { after: seq, missed: self.tail - number }
+            }
+            _ => Verdict::Gap(Gap::Ahead),
         }
     }
 
     /// A place from where a client of this verdict reads: behind what it has, or at the tail.
     pub fn enter(&mut self, verdict: Verdict) -> Place {
         let next = match verdict {
-            Verdict::Resumed { after, .. } => after + 1,
+            Verdict::Resumed { after, .. } => self.base + after + 1,
             _ => self.tail + 1,
         };
         let mut place = Place { next, ordinal: self.passing.next(), block: None };
@@ -349,10 +345,9 @@ impl Window {
         Some(parts)
     }
 
-    /// The position before what the place is owed next.
-    #[must_use]
-    pub fn fence(&self, place: &Place) -> Position {
-        Position { generation: self.generation, seq: place.next - 1 }
+    /// The position before what a place is owed that was just taken.
+    pub(super) fn fence(&self, place: &Place) -> Position {
+        self.position(place.next - 1)
     }
 
     /// Whether there is something that the place has not taken.
@@ -486,8 +481,8 @@ impl Window {
         }
     }
 
-    fn came(&self, seq: u64) -> Instant {
-        self.blocks[self.find(seq)].came(seq)
+    fn came(&self, number: u64) -> Instant {
+        self.blocks[self.find(number)].came(number)
     }
 
     fn last(&self) -> &Block {
@@ -495,11 +490,11 @@ impl Window {
     }
 
     /// The index of the block that holds the event.
-    fn find(&self, seq: u64) -> usize {
-        if self.last().first() <= seq {
+    fn find(&self, number: u64) -> usize {
+        if self.last().first() <= number {
             return self.blocks.len() - 1;
         }
-        self.blocks.partition_point(|block| block.first() <= seq).saturating_sub(1)
+        self.blocks.partition_point(|block| block.first() <= number).saturating_sub(1)
     }
 }
 
@@ -659,6 +654,81 @@ mod tests {
         assert_eq!(text(&mut later), "123");
     }
 
+    fn run(run: u64) -> Generation {
+        Generation::Shared(1 + run)
+    }
+
+    #[test]
+    fn a_new_generation_begins_at_its_event_and_nothing_from_before_is_a_place_in_it() {
+        let now = Instant::now();
+        let mut window = Window::new(run(0), bounds(9, 99, 9), now);
+        let asked = |of: u64, seq| Asked::Ours(Position { generation: run(of), seq });
+        for id in ["a", "b"] {
+            window.push(Bytes::from_static(b"."), now);
+            window.name(id.as_bytes(), false);
+        }
+        window.name(b"lone", true);
+        window.begin(run(1), Some(Bytes::from_static(b"reset")), now);
+        window.name(b"reset", false);
+        assert_eq!(window.tail(), Position { generation: run(1), seq: 0 });
+        assert_eq!(window.next(), Position { generation: run(1), seq: 1 });
+        assert_eq!((window.retained(), window.expires()), (0, None));
+        window.push(Bytes::from_static(b"."), now);
+        window.name(b"b", false);
+        for (id, expected) in [
+            (asked(0, 0), Verdict::Gap(Gap::Generation)),
+            (asked(0, 2), Verdict::Gap(Gap::Generation)),
+            (asked(1, 0), Verdict::Resumed { after: 0, missed: 1 }),
+            (asked(1, 1), Verdict::Resumed { after: 1, missed: 0 }),
+            (asked(1, 2), Verdict::Gap(Gap::Ahead)),
+            (asked(1, u64::MAX), Verdict::Gap(Gap::Ahead)),
+            (asked(2, 0), Verdict::Gap(Gap::Generation)),
+            (Asked::by(b"a"), Verdict::Foreign),
+            (Asked::by(b"lone"), Verdict::Foreign),
+            (Asked::by(b"reset"), Verdict::Resumed { after: 0, missed: 1 }),
+            // It came again, but whoever brings it may have it from before.
+            (Asked::by(b"b"), Verdict::Foreign),
+            (Asked::Nothing, Verdict::Fresh),
+        ] {
+            assert_eq!(window.judge(&id, now), expected, "{id:?}");
+        }
+    }
+
+    #[test]
+    fn a_new_generation_may_begin_with_no_event_and_in_an_empty_window() {
+        let now = Instant::now();
+        let mut window = Window::new(run(0), bounds(9, 99, 9), now);
+        window.name(b"lone", true);
+        window.begin(run(1), None, now);
+        window.begin(run(2), None, now);
+        assert_eq!(window.judge(&Asked::by(b"lone"), now), Verdict::Foreign);
+        let first = Position { generation: run(2), seq: 0 };
+        assert_eq!(window.judge(&Asked::Ours(first), now), Verdict::Resumed { after: 0, missed: 0 });
+        window.push(Bytes::from_static(b"."), now);
+        assert_eq!(window.judge(&Asked::Ours(first), now), Verdict::Resumed { after: 0, missed: 1 });
+    }
+
+    #[test]
+    fn whoever_is_slow_gets_what_it_had_coming_and_each_event_that_began_a_generation() {
+        let now = Instant::now();
+        let mut window = Window::new(run(0), bounds(2, 9, 9), now);
+        let text = |window: &mut Window, place: &mut Place, room| {
+            let parts = window.take(place, room).unwrap();
+            parts.pieces.iter().map(|p| String::from_utf8_lossy(p).into_owned()).collect::<String>()
+        };
+        let mut slow = window.enter(Verdict::Fresh);
+        for (n, generation) in [(0, None), (1, Some(1)), (2, Some(2)), (3, None), (4, None), (5, None)] {
+            window.pass(Bytes::from_static(b":"), Some(&slow));
+            let event = Bytes::from(format!("{n}"));
+            match generation {
+                Some(next) => window.begin(run(next), Some(event), now),
+                None => window.push(event, now),
+            }
+            window.prune(at(now, 99));
+        }
+        assert_eq!(text(&mut window, &mut slow, 1) + &text(&mut window, &mut slow, 99), ":0:1:2:3:4:5");
+    }
+
     #[test]
     fn a_retained_event_costs_its_bytes_and_at_most_64_more() {
         for size in [20, 100, 250, 4000] {
@@ -680,7 +750,8 @@ mod tests {
         Push(usize),
         Pass,
         Wait(u64),
-        Enter(u64),
+        Enter(u64, bool),
+        Begin(bool),
         Take(usize, usize),
         Leave(usize),
         Prune,
@@ -691,7 +762,8 @@ mod tests {
             6 => prop_oneof![1..20usize, 3000..9000usize].prop_map(Op::Push),
             1 => Just(Op::Pass),
             1 => (0..4u64).prop_map(Op::Wait),
-            2 => (0..60u64).prop_map(Op::Enter),
+            2 => (0..60u64, proptest::bool::weighted(0.9)).prop_map(|(seq, current)| Op::Enter(seq, current)),
+            1 => proptest::bool::ANY.prop_map(Op::Begin),
             4 => (0..8usize, prop_oneof![Just(0usize), 1..100usize, Just(70_000)]).prop_map(|(a, b)| Op::Take(a, b)),
             1 => (0..8usize).prop_map(Op::Leave),
             1 => Just(Op::Prune),
@@ -703,6 +775,9 @@ mod tests {
         events: Vec<(Bytes, u64)>,
         bounds: Bounds,
         low: usize,
+        /// How many there were when the generation began.
+        base: usize,
+        runs: u64,
     }
 
     impl Model {
@@ -726,7 +801,7 @@ mod tests {
             let start = Instant::now();
             let bounds = bounds(12, 30_000, 6);
             let mut window = Window::new(GENERATION, bounds, start);
-            let mut model = Model { events: Vec::new(), bounds, low: 0 };
+            let mut model = Model { events: Vec::new(), bounds, low: 0, base: 0, runs: 0 };
             let mut clients: Vec<(Place, usize)> = Vec::new();
             let mut second = 0;
             for op in ops {
@@ -740,18 +815,28 @@ mod tests {
                     }
                     Op::Pass => window.pass(Bytes::from_static(b":"), None),
                     Op::Wait(seconds) => second += seconds,
-                    Op::Enter(seq) => {
+                    Op::Begin(said) => {
+                        let event = Bytes::from_static(b"reset");
+                        model.events.extend(said.then(|| (event.clone(), second)));
+                        (model.base, model.low) = (model.events.len(), model.events.len());
+                        model.runs += 1;
+                        window.begin(run(model.runs), said.then_some(event), now);
+                    }
+                    Op::Enter(seq, current) => {
                         let low = model.low(second);
-                        let have = model.events.len() as u64;
+                        let (at, have) = (model.base + seq as usize, model.events.len());
                         let expected = match seq {
-                            _ if seq > have => Verdict::Gap(Gap::Ahead),
-                            _ if (seq as usize) < low => Verdict::Gap(Gap::Expired),
-                            _ => Verdict::Resumed { after: seq, missed: have - seq },
+                            _ if !current => Verdict::Gap(Gap::Generation),
+                            _ if at > have => Verdict::Gap(Gap::Ahead),
+                            _ if at < low => Verdict::Gap(Gap::Expired),
+                            _ => Verdict::Resumed { after: seq, missed: (have - at) as u64 },
                         };
-                        let verdict = window.judge(&ours(seq), now);
+                        let other = if seq < model.runs { run(seq) } else { run(seq + 1) };
+                        let generation = if current { run(model.runs) } else { other };
+                        let verdict = window.judge(&Asked::Ours(Position { generation, seq }), now);
                         prop_assert_eq!(verdict, expected);
-                        let from = if matches!(verdict, Verdict::Resumed { .. }) { seq } else { have };
-                        clients.push((window.enter(verdict), from as usize));
+                        let from = if matches!(verdict, Verdict::Resumed { .. }) { at } else { have };
+                        clients.push((window.enter(verdict), from));
                     }
                     Op::Take(client, room) => {
                         let count = clients.len();
@@ -775,6 +860,8 @@ mod tests {
                 }
                 let real: usize = window.blocks.iter().map(Block::cost).sum();
                 prop_assert_eq!(window.cost, real);
+                let seq = (model.events.len() - model.base) as u64;
+                prop_assert_eq!(window.tail(), Position { generation: run(model.runs), seq });
             }
         }
     }

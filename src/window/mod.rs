@@ -7,6 +7,7 @@
 mod block;
 mod cursor;
 mod keep;
+mod names;
 mod passing;
 mod sync;
 

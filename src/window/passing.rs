@@ -21,7 +21,7 @@ pub(super) struct Passing {
 
 #[derive(Debug)]
 struct Frame {
-    /// The tail when it came: it stands behind the event of this seq.
+    /// The tail when it came: it stands behind the event of this number.
     after: u64,
     bytes: Bytes,
 }

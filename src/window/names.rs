@@ -1,0 +1,122 @@
+//! The upstream's own ids: which events they stand for.
+
+use std::{
+    collections::{HashMap, HashSet},
+    hash::{BuildHasher, RandomState},
+};
+
+/// The ids that the upstream gave events of a window. Events are numbered as the window counts them.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// By a keyed hash.
+    all: HashMap<u64, Name>,
+    /// Those of earlier generations. Whoever brings one that comes again may have it from before.
+    past: HashSet<u64>,
+    hasher: RandomState,
+    /// The event from which on clients hold ids of the upstream's.
+    from: Option<u64>,
+}
+
+/// What an id stands for.
+#[derive(Clone, Copy, Debug)]
+struct Name {
+    /// The event that it came with, or behind which it came alone; the first one where it is repeated.
+    number: u64,
+    /// It came alone, in a control frame.
+    lone: bool,
+    /// It came again at another place.
+    repeated: bool,
+}
+
+impl Names {
+    /// Notes that `id` stands for the event at the `tail` of a window from `low` on; `lone`, if it came in a control
+    /// frame. One that is repeated keeps its first meaning, even when that is gone, so that a resume may repeat events
+    /// and skips none.
+    pub(super) fn note(&mut self, id: &[u8], lone: bool, low: u64, tail: u64) {
+        let (number, hash) = (tail, self.hash(id));
+        self.from.get_or_insert(number + u64::from(lone));
+        if self.past.contains(&hash) {
+            return;
+        }
+        let name = self.all.entry(hash).or_insert(Name { number, lone, repeated: false });
+        name.repeated |= name.number != number;
+        name.lone &= lone;
+        let retained = tail + 1 - low;
+        let most = 64 + retained;
+        if self.all.len() as u64 > most + retained {
+            // There is one for each event at most, but no end to lone ones. The upstream may know what is forgotten.
+            let is_here = |name: &Name| !name.lone && name.number + 1 >= low;
+            self.all.retain(|&key, name| key == hash || name.repeated || is_here(name));
+            if self.all.len() as u64 > most {
+                self.all.retain(|&key, name| key == hash || is_here(name));
+            }
+        }
+    }
+
+    /// The event that `id` stands for, if a window from `low` on can go on behind it.
+    pub(super) fn find(&self, id: &[u8], low: u64) -> Option<u64> {
+        // What age has taken from us the upstream may still have.
+        let name = self.all.get(&self.hash(id)).filter(|name| name.number + 1 >= low)?;
+        Some(name.number)
+    }
+
+    /// The event from which on clients hold ids of the upstream's.
+    pub(super) fn from(&self) -> Option<u64> {
+        self.from
+    }
+
+    /// A new generation begins, and no id from before is a place in it; nor is it when it comes again: an upstream
+    /// that begins anew may count anew, too. About `most` of the newest are remembered.
+    pub(super) fn begin(&mut self, most: usize) {
+        let ended = std::mem::take(&mut self.all);
+        if self.past.len() + ended.len() > most {
+            self.past = HashSet::new();
+        }
+        self.past.extend(ended.into_keys());
+    }
+
+    /// What they cost, in bytes.
+    pub(super) fn cost(&self) -> usize {
+        self.all.capacity() * size_of::<(u64, Name)>() + self.past.capacity() * size_of::<u64>()
+    }
+
+    /// An id as a header brings it: without the spaces around it.
+    fn hash(&self, id: &[u8]) -> u64 {
+        self.hasher.hash_one(id.trim_ascii())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_of_an_earlier_generation_is_no_place_even_when_it_comes_again() {
+        let mut names = Names::default();
+        names.note(b"1", false, 1, 1);
+        names.note(b"2", false, 1, 2);
+        names.begin(9);
+        assert_eq!(names.find(b"2", 1), None);
+        names.note(b"1", false, 4, 4);
+        names.note(b"3", false, 4, 5);
+        assert_eq!((names.find(b"1", 4), names.find(b"3", 4)), (None, Some(5)));
+        names.begin(9);
+        names.begin(9);
+        for id in [b"1", b"2", b"3"] {
+            names.note(id, false, 6, 6);
+            assert_eq!(names.find(id, 6), None, "whatever began in between");
+        }
+    }
+
+    #[test]
+    fn so_many_ids_of_earlier_generations_are_remembered() {
+        let mut names = Names::default();
+        for generation in 0..100_u64 {
+            (0..10).for_each(|n| names.note(&[generation as u8, n], false, 1, 1 + u64::from(n)));
+            names.begin(25);
+            assert!(names.past.len() <= 25 && names.past.len() >= 10);
+        }
+        names.note(&[99, 9], false, 1, 1);
+        assert_eq!(names.find(&[99, 9], 1), None);
+    }
+}
