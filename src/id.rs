@@ -2,7 +2,7 @@
 //!
 //! An id of ours is `r<generation>-<seq>`: the generation in base 32 (digits, then `a` to `v`, so that text
 //! sorts as numbers do) of a fixed length for each kind, `seq` in decimal without leading zeros. Nothing else
-//! has this form: no counter, UUID, ULID or Redis id starts with `r` and has its dash in the 15th or 22nd place.
+//! has this form: no counter, UUID, ULID or Redis id starts with `r` and has its dash in the 15th or 26th place.
 
 use std::fmt;
 
@@ -11,8 +11,10 @@ use bytes::Bytes;
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
 /// 64 bits in base 32.
 const SHARED_DIGITS: usize = 13;
-/// 100 bits in base 32.
-const SESSION_DIGITS: usize = 20;
+/// 120 bits in base 32.
+const SESSION_DIGITS: usize = 24;
+/// The lower bits of a session's generation, which count its runs.
+const RUNS: u128 = (1 << 24) - 1;
 
 /// One unbroken run of a stream. Continuity is proven within a generation, never across two.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -20,7 +22,8 @@ pub enum Generation {
     /// Of a shared stream: 42 bits of milliseconds, then 22 random ones, so that later ones sort after earlier
     /// ones. It names no secret: a shared stream is asked for permission each time.
     Shared(u64),
-    /// Of a session: 100 random bits. It cannot be guessed, and is honoured for the session's own key only.
+    /// Of a session: 96 random bits that name it, then 24 that count its runs. It cannot be guessed, and is honoured
+    /// for the session's own key only.
     Session(u128),
 }
 
@@ -36,10 +39,29 @@ impl Generation {
         }
     }
 
-    /// The generation of a session; `random` must come from a cryptographic source, 100 bits of it are kept.
+    /// The first run of a session; `random` must come from a cryptographic source, 96 bits of it are kept.
     #[must_use]
     pub fn session(random: u128) -> Self {
-        Self::Session(random & ((1 << 100) - 1))
+        Self::Session((random >> 32) * (RUNS + 1))
+    }
+
+    /// What all runs of a session have in common: its first one. A shared stream's generation is a name of its own.
+    #[must_use]
+    pub fn name(self) -> Self {
+        match self {
+            Self::Session(bits) => Self::Session(bits & !RUNS),
+            shared @ Self::Shared(_) => shared,
+        }
+    }
+
+    /// The next run of the same session. There are 2^24 before one comes again, which is longer than a client is away.
+    /// Those of a shared stream are drawn.
+    #[must_use]
+    pub fn next_run(self) -> Self {
+        match self {
+            Self::Session(bits) => Self::Session((bits & !RUNS) | (bits.wrapping_add(1) & RUNS)),
+            Self::Shared(bits) => Self::Shared(bits.saturating_add(1)),
+        }
     }
 
     fn parts(self) -> (u128, usize) {
@@ -196,9 +218,27 @@ mod tests {
         assert!(first.to_string() < second.to_string() && second.to_string() < clock_set_back.to_string());
     }
 
+    #[test]
+    fn the_runs_of_a_session_share_its_name_and_nothing_else_does() {
+        let first = Generation::session(7 << 32 | 5);
+        assert_eq!(first, Generation::Session(7 << 24), "the lower bits are the count's");
+        assert_eq!(first.name(), first);
+        let second = first.next_run();
+        assert!(first < second && second < second.next_run());
+        assert_eq!((second.name(), second.next_run().name()), (first, first));
+        assert_eq!(
+            Generation::Session(7 << 24 | RUNS).next_run(),
+            first,
+            "the name stays, whatever the count"
+        );
+        let other = Generation::session(8 << 32);
+        assert_ne!(other.name(), first.name());
+        assert_eq!(Generation::Shared(7).name(), Generation::Shared(7));
+    }
+
     proptest! {
         #[test]
-        fn only_canonical_text_is_read(id in "r[0-9a-v]{12,21}-[0-9]{1,21}") {
+        fn only_canonical_text_is_read(id in "r[0-9a-v]{12,25}-[0-9]{1,21}") {
             if let Some(position) = Position::parse(id.as_bytes()) {
                 prop_assert_eq!(position.to_string(), id);
             }

@@ -49,6 +49,7 @@ pub struct RouteMetrics {
     events: Counter,
     bytes: Counter,
     replayed: Counter,
+    resets: Counter,
 }
 
 impl Metrics {
@@ -106,6 +107,11 @@ impl RouteMetrics {
     pub fn appended(&self, bytes: usize) {
         self.events.inc();
         self.bytes.inc_by(bytes as u64);
+    }
+
+    /// An event began a new generation.
+    pub fn reset(&self) {
+        self.resets.inc();
     }
 
     /// `events` retained events were sent to a client that came back for them.
@@ -208,6 +214,7 @@ struct Families {
     events: Family<Route, Counter>,
     bytes: Family<Route, Counter>,
     replayed: Family<Route, Counter>,
+    resets: Family<Route, Counter>,
     answers: Family<Of<Answer>, Counter>,
     connects: Family<Of<Connect>, Counter>,
     ends: Family<Of<End>, Counter>,
@@ -221,6 +228,7 @@ impl Families {
             events: family(to, "respool_events", "Events appended to windows"),
             bytes: family(to, "respool_event_bytes", "Bytes of events appended to windows"),
             replayed: family(to, "respool_replayed_events", "Retained events sent to clients that came back"),
+            resets: family(to, "respool_resets", "Runs of a stream that an event of it began"),
             answers: family(to, "respool_answers", "Requests for event streams, by how they were answered"),
             connects: family(
                 to,
@@ -243,6 +251,7 @@ impl Families {
             events: self.events.get_or_create_owned(&route),
             bytes: self.bytes.get_or_create_owned(&route),
             replayed: self.replayed.get_or_create_owned(&route),
+            resets: self.resets.get_or_create_owned(&route),
         }
     }
 }

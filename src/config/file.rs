@@ -79,6 +79,7 @@ pub(super) struct Route {
     pub(super) keep_ids_of: Option<Spanned<Texts>>,
     #[serde(rename = "type")]
     pub(super) kind: Option<Spanned<Text>>,
+    pub(super) reset: Option<Spanned<Texts>>,
     pub(super) ephemeral: Option<Spanned<Texts>>,
     pub(super) retain: Option<Spanned<Texts>>,
     pub(super) hello: Option<Spanned<Texts>>,

@@ -209,6 +209,7 @@ fn beside_pass(route: &file::Route) -> Idle {
         ("ids", route.ids.as_ref().map(Spanned::span)),
         ("keep_ids_of", route.keep_ids_of.as_ref().map(Spanned::span)),
         ("type", route.kind.as_ref().map(Spanned::span)),
+        ("reset", route.reset.as_ref().map(Spanned::span)),
         ("ephemeral", route.ephemeral.as_ref().map(Spanned::span)),
         ("retain", route.retain.as_ref().map(Spanned::span)),
         ("hello", route.hello.as_ref().map(Spanned::span)),

@@ -34,11 +34,12 @@ pub(super) fn of(route: &file::Route, source: Source<'_>) -> Result<(Ids, Rules)
     let rules = Rules {
         hello: hello(route, source, &kind)?,
         kind,
+        reset: types(route.reset.as_ref(), source)?,
         ephemeral: types(route.ephemeral.as_ref(), source)?,
         retain: types(route.retain.as_ref(), source)?,
         keep_ids_of: types(route.keep_ids_of.as_ref(), source)?,
     };
-    let sets = [&rules.ephemeral, &rules.retain, &rules.keep_ids_of];
+    let sets = [&rules.reset, &rules.ephemeral, &rules.retain, &rules.keep_ids_of];
     let looked_at = rules.hello.is_some() || sets.iter().any(|set| set.is_some());
     match (&route.kind, &rules.kind) {
         (Some(kind), Kind::Data(_)) if !looked_at => Err(idle(kind).at(source.place(kind.span()))),
@@ -68,7 +69,7 @@ fn hello(route: &file::Route, source: Source<'_>, kind: &Kind) -> Result<Option<
 
 fn idle(kind: &Spanned<Text>) -> Wrong {
     let message = format!("`type = \"{}\"` has no effect without a rule", kind.get_ref().as_ref());
-    wrong(message, "write which types are `hello`, `ephemeral` or to `retain`, or leave it out")
+    wrong(message, "write which types are `hello`, `reset`, `ephemeral` or to `retain`, or leave it out")
 }
 
 fn kind(text: &str) -> Result<Kind, Wrong> {

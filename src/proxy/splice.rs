@@ -196,7 +196,7 @@ impl Call {
             Asked::Ours(position) => {
                 let is_get = self.parts.method == Method::GET;
                 match self.shared.registry.rejoin(self.key, *position, is_get) {
-                    Rejoin::Joined(joined, head) => return Ok(self.rejoined(joined, &head)),
+                    Rejoin::Joined(joined, head) => return Ok(self.rejoined(*joined, &head)),
                     Rejoin::Anew(verdict) => verdict,
                 }
             }

@@ -3,6 +3,7 @@
 //! It reads as long as somebody listens or may come back, numbers what it reads, and says how it came to an end.
 //! What that means for the stream is for its owner in the registry to decide.
 
+mod append;
 mod hello;
 mod linger;
 mod numbering;
@@ -26,14 +27,15 @@ use crate::{
     body::{BoxError, Relay},
     metrics::RouteMetrics,
     route::Route,
-    rules::{Class, Rules},
-    sse::{Frame, Splitter, TooLong},
-    window::{Audience, Budget, LiveWindow, Writer},
+    sse::{Splitter, TooLong},
+    window::{Audience, Budget, LiveWindow},
 };
 
+use append::Appender;
+pub use append::Successor;
 pub use hello::Greeter;
 pub use linger::{Lingerer, Lingerers};
-use numbering::{Numbering, upstream_id};
+use numbering::Numbering;
 
 /// How many bytes are gathered at most before they are written.
 const GATHERED: usize = 64 << 10;
@@ -78,9 +80,7 @@ pub struct Keep {
 pub struct Pump {
     window: LiveWindow,
     splitter: Splitter,
-    ids: Numbering,
-    route: Arc<Route>,
-    metrics: RouteMetrics,
+    appender: Appender,
     budget: Budget,
     relieve: Relieve,
     lingerers: Lingerers,
@@ -112,6 +112,8 @@ pub struct Parts {
     pub relieve: Relieve,
     /// Who else lingers.
     pub lingerers: Lingerers,
+    /// Which generation comes after one that a reset ends.
+    pub successor: Successor,
     /// Which ids its events get, and what the operator says of them.
     pub route: Arc<Route>,
     /// The largest frame, in bytes.
@@ -140,9 +142,12 @@ impl Pump {
         Self {
             window: parts.window,
             splitter: Splitter::new(parts.event),
-            ids: Numbering::new(parts.route.ids, parts.foreign),
-            route: parts.route,
-            metrics: parts.metrics,
+            appender: Appender {
+                ids: Numbering::new(parts.route.ids, parts.foreign),
+                route: parts.route,
+                metrics: parts.metrics,
+                successor: parts.successor,
+            },
             budget: parts.budget,
             relieve: parts.relieve,
             lingerers: parts.lingerers,
@@ -154,7 +159,7 @@ impl Pump {
     /// The last id of its own that the upstream sent.
     #[must_use]
     pub fn upstream_id(&self) -> Option<Bytes> {
-        self.ids.last()
+        self.appender.ids.last()
     }
 
     /// Reads until the end. What is left of a half frame then is dropped with the pump.
@@ -241,11 +246,9 @@ impl Pump {
 
     /// Appends what the chunks complete; those who wait are woken once for all of it.
     fn feed(&mut self, now: Instant) -> Result<(), TooLong> {
-        let Self { window, splitter, route, ids, metrics, gathered, .. } = self;
+        let Self { window, splitter, appender, gathered, .. } = self;
         let result = window.write(|writer| {
-            let mut feed = |chunk: Bytes| {
-                splitter.feed(&chunk, |frame| append(writer, &frame, &route.rules, ids, metrics, now))
-            };
+            let mut feed = |chunk: Bytes| splitter.feed(&chunk, |frame| appender.append(writer, &frame, now));
             gathered.take().try_for_each(&mut feed)
         });
         self.budget.charge(self.charged, self.splitter.held());
@@ -258,10 +261,9 @@ impl Pump {
 
     /// Appends the frame that only waited for the rest of its last line end.
     fn finish(&mut self, now: Instant) {
-        let Self { window, splitter, route, ids, metrics, .. } = self;
+        let Self { window, splitter, appender, .. } = self;
         // What is too long was told when it was fed.
-        let _ = window
-            .write(|writer| splitter.finish(|frame| append(writer, &frame, &route.rules, ids, metrics, now)));
+        let _ = window.write(|writer| splitter.finish(|frame| appender.append(writer, &frame, now)));
     }
 
     /// Half a frame cannot give way: where windows have given all and it is not enough, its stream has to go.
@@ -320,35 +322,6 @@ impl Gathered {
 impl Drop for Pump {
     fn drop(&mut self) {
         self.budget.charge(self.charged, 0);
-    }
-}
-
-fn append(
-    writer: &mut Writer<'_>,
-    frame: &Frame<'_>,
-    rules: &Rules,
-    ids: &mut Numbering,
-    metrics: &RouteMetrics,
-    now: Instant,
-) {
-    ids.see(frame);
-    let retained = frame.is_event() && rules.class(frame) == Class::Retained;
-    if retained {
-        let kept = rules.keeps_id(frame);
-        let event = ids.encode(frame, writer.window().next(), kept);
-        metrics.appended(event.len());
-        writer.window().push(event, now);
-    } else if frame.is_event() {
-        writer.pass(|| ids.ephemeral(frame));
-    } else {
-        let tail = writer.window().tail();
-        writer.pass(|| ids.control(frame, tail));
-    }
-    if let Some(id) = upstream_id(frame).filter(|_| ids.are_names()) {
-        writer.window().name(id, !retained);
-    }
-    if let Some(retry) = frame.retry() {
-        writer.window().set_retry(retry);
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 
 use crate::{
-    id::Position,
+    id::{Generation, Position},
     route::Ids,
     sse::{Frame, stamp},
 };
@@ -45,9 +45,20 @@ impl Numbering {
     /// A retained event with its id as clients get it, in memory of its very size. One of whom the upstream's own id
     /// is `kept` has that alone.
     pub(super) fn encode(&mut self, frame: &Frame<'_>, position: Position, kept: bool) -> Bytes {
-        let theirs = kept || self.mode == Ids::Keep;
         let has_own = self.theirs || (kept && upstream_id(frame).is_some());
-        let ours = (!has_own).then(|| {
+        self.write(frame, (!has_own).then_some(position), kept)
+    }
+
+    /// The event that begins a generation, as clients get it. It has an id in any case: by the one that a client has
+    /// from before it could not come back.
+    pub(super) fn first(&mut self, frame: &Frame<'_>, generation: Generation, kept: bool) -> Bytes {
+        let has_own = (self.theirs || kept) && upstream_id(frame).is_some();
+        self.write(frame, (!has_own).then_some(Position { generation, seq: 0 }), kept)
+    }
+
+    fn write(&mut self, frame: &Frame<'_>, position: Option<Position>, kept: bool) -> Bytes {
+        let theirs = kept || self.mode == Ids::Keep;
+        let ours = position.map(|position| {
             self.text.clear();
             // Writing to a String cannot fail.
             let _ = write!(self.text, "{position}");

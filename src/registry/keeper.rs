@@ -237,7 +237,9 @@ impl Keeper {
     /// Pumps a generation to its end, and says to its clients how it ended.
     async fn pump(&mut self, live: Arc<Live>, mut body: Relay) {
         let route = self.stream.route.clone();
-        let mut pump = Pump::new(self.registry.pump_parts(&live.window, &route, false));
+        let registry = self.registry.clone();
+        let successor = Box::new(move |_| registry.next_generation());
+        let mut pump = Pump::new(self.registry.pump_parts(&live.window, &route, false, successor));
         let keep = Keep {
             linger: route.pin.is_none().then_some(route.linger),
             whole: Arc::new(AtomicBool::new(true)),

@@ -1,4 +1,4 @@
-//! Every stream that there is: sessions by their generation, shared streams by their key.
+//! Every stream that there is: sessions by the name in their generation, shared streams by their key.
 //!
 //! The registry opens streams, finds them again, keeps them within their limits and ends them all in a drain. It
 //! knows requests only as keys, and the upstream only as a service.
@@ -26,7 +26,7 @@ use crate::{
     id::Generation,
     metrics::{Held, Kind, Metrics},
     net::BoxFuture,
-    pump::{Lingerers, Parts, Relieve},
+    pump::{Lingerers, Parts, Relieve, Successor},
     route::{Key, Route},
     window::{Budget, Cursor, LiveWindow, Verdict},
 };
@@ -63,10 +63,12 @@ struct Inner {
     upstream: Upstream,
     budget: Budget,
     lingerers: Lingerers,
+    /// By what all their generations have in common.
     sessions: Mutex<HashMap<Generation, Arc<Session>>>,
     shared: Mutex<HashMap<Key, Arc<SharedStream>>>,
     count: Arc<AtomicUsize>,
-    /// The last shared generation: the next one sorts after it, whatever the clock says.
+    /// The last shared generation: the next one sorts after it, whatever the clock says. Nothing is locked under it but
+    /// the dice.
     last: Mutex<Option<Generation>>,
     draining: OnceLock<Duration>,
     relieving: AtomicBool,
@@ -162,8 +164,15 @@ impl Registry {
         Some(Counted { count: self.0.count.clone(), _held: self.0.metrics.streams.hold(kind) })
     }
 
-    fn pump_parts(&self, window: &LiveWindow, route: &Arc<Route>, foreign: bool) -> Parts {
+    fn pump_parts(
+        &self,
+        window: &LiveWindow,
+        route: &Arc<Route>,
+        foreign: bool,
+        successor: Successor,
+    ) -> Parts {
         Parts {
+            successor,
             window: window.clone(),
             metrics: self.0.metrics.route(&route.name),
             budget: self.0.budget.clone(),

@@ -23,7 +23,7 @@ const HIGH_WATER: usize = 256 << 10;
 pub struct Session {
     pub(super) key: Key,
     pub(super) window: LiveWindow,
-    generation: Generation,
+    name: Generation,
     head: Head,
     _counted: Counted,
 }
@@ -47,7 +47,7 @@ pub struct Opened {
 /// What becomes of a client that comes back with an id of a session.
 pub enum Rejoin {
     /// It goes on where it was.
-    Joined(Joined, Head),
+    Joined(Box<Joined>, Head),
     /// It is a new client, for the upstream to answer; this is what it is told.
     Anew(Verdict),
 }
@@ -71,9 +71,11 @@ impl Registry {
         let window = Window::new(generation, route.window, now());
         let window = LiveWindow::new(window, self.0.budget.clone(), Some(HIGH_WATER));
         let (_, cursor) = window.attach(&Asked::Nothing, now());
-        let session = Arc::new(Session { key, window, generation, head, _counted: counted });
-        lock(&self.0.sessions).insert(generation, session.clone());
-        let pump = Pump::new(self.pump_parts(&session.window, &route, foreign));
+        let name = generation.name();
+        let session = Arc::new(Session { key, window, name, head, _counted: counted });
+        lock(&self.0.sessions).insert(name, session.clone());
+        let successor = Box::new(Generation::next_run);
+        let pump = Pump::new(self.pump_parts(&session.window, &route, foreign, successor));
         // By an id of the upstream's nobody finds a session again.
         let linger = if foreign && route.ids == Ids::Keep { Duration::ZERO } else { route.linger };
         let keep = Keep { linger: Some(linger), whole, expected: false };
@@ -87,7 +89,8 @@ impl Registry {
         let unknown = Rejoin::Anew(Verdict::Gap(Gap::Generation));
         // Under the lock, so that a session that is about to be forgotten is either found with its client or not.
         let sessions = lock(&self.0.sessions);
-        let Some(session) = sessions.get(&position.generation).filter(|session| session.key == key) else {
+        let name = position.generation.name();
+        let Some(session) = sessions.get(&name).filter(|session| session.key == key) else {
             return unknown;
         };
         let (verdict, cursor) = session.window.attach(&Asked::Ours(position), now());
@@ -97,7 +100,7 @@ impl Registry {
                     Rejoin::Anew(Verdict::Fresh)
                 }
                 (Some(End::Lost), 0) if is_get => unknown,
-                _ => Rejoin::Joined(Joined { verdict, cursor }, session.head.clone()),
+                _ => Rejoin::Joined(Box::new(Joined { verdict, cursor }), session.head.clone()),
             },
             other => Rejoin::Anew(other),
         }
@@ -157,7 +160,7 @@ impl Registry {
         let mut sessions = lock(&self.0.sessions);
         let vacant = session.window.readers() == 0;
         if vacant {
-            sessions.remove(&session.generation);
+            sessions.remove(&session.name);
         }
         vacant
     }

@@ -18,6 +18,8 @@ use crate::sse::Frame;
 pub struct Rules {
     /// Where an event's type stands.
     pub kind: Kind,
+    /// Types that begin a new generation.
+    pub reset: Option<GlobSet>,
     /// Types that are delivered live and never retained.
     pub ephemeral: Option<GlobSet>,
     /// When given, the only types that are retained.
@@ -66,6 +68,8 @@ pub enum Class {
     Retained,
     /// It is delivered live, without an id of ours, and never again.
     Ephemeral,
+    /// It is delivered live and begins a new generation: whoever comes back from before it finds a gap.
+    Reset,
 }
 
 impl Rules {
@@ -73,14 +77,17 @@ impl Rules {
     /// not thrown away.
     #[must_use]
     pub fn class(&self, frame: &Frame<'_>) -> Class {
-        if self.ephemeral.is_none() && self.retain.is_none() {
+        if self.reset.is_none() && self.ephemeral.is_none() && self.retain.is_none() {
             return Class::Retained;
         }
         let Some(kind) = self.kind.of(frame) else { return Class::Retained };
         let is = |set: &Option<GlobSet>| set.as_ref().map(|set| set.is_match(&*kind));
-        match (is(&self.ephemeral), is(&self.retain)) {
-            (Some(true), _) | (_, Some(false)) => Class::Ephemeral,
-            _ => Class::Retained,
+        if is(&self.reset) == Some(true) {
+            Class::Reset
+        } else if is(&self.ephemeral) == Some(true) || is(&self.retain) == Some(false) {
+            Class::Ephemeral
+        } else {
+            Class::Retained
         }
     }
 

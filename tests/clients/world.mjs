@@ -313,7 +313,7 @@ export function whole(events, from, to, says = text) {
 
 /** Ids are ours, of one generation, and count one up for each event. */
 export function numbered(ids) {
-  const parsed = ids.map((id) => /^r([0-9a-v]{13}|[0-9a-v]{20})-([1-9]\d*)$/.exec(id));
+  const parsed = ids.map((id) => /^r([0-9a-v]{13}|[0-9a-v]{24})-([1-9]\d*)$/.exec(id));
   const none = parsed.indexOf(null);
   if (none >= 0) return `${JSON.stringify(ids[none])} is no id of ours`;
   const broken = parsed.findIndex(([, run, n], at) => run !== parsed[0][1] || +n !== +parsed[0][2] + at);

@@ -156,7 +156,7 @@ fn an_unknown_key_is_refused_with_those_that_are_known() {
     refused(
         "[[route]]\npath = \"/a\"\non_gap = \"fresh\"",
         "r.toml:4:1: unknown key `on_gap`; known here: `path`, `mode`, `key`, `admit`, `pin`, `pin_headers`, `linger`, \
-         `stamp`, `heartbeat`, `prime`, `window`, `ids`, `keep_ids_of`, `type`, `ephemeral`, `retain`, `hello`, `hello_events`, `hello_wait`",
+         `stamp`, `heartbeat`, `prime`, `window`, `ids`, `keep_ids_of`, `type`, `reset`, `ephemeral`, `retain`, `hello`, `hello_events`, `hello_wait`",
     );
 }
 
@@ -525,8 +525,8 @@ fn rules_are_judged_at_their_place() {
         ),
         (
             "type = \"/type\"",
-            "4:8: `type = \"/type\"` has no effect without a rule; write which types are `hello`, `ephemeral` or to \
-          `retain`, or leave it out",
+            "4:8: `type = \"/type\"` has no effect without a rule; write which types are `hello`, `reset`, \
+          `ephemeral` or to `retain`, or leave it out",
         ),
         (
             "ephemeral = [\"a\", \"b[\"]",

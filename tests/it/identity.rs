@@ -89,7 +89,7 @@ async fn forged_anothers_and_ended_ids_are_answered_alike() {
     let end = ended.client.id().await;
     drop(ended);
     tokio::time::sleep(std::time::Duration::from_secs(999)).await;
-    let forged = "r00000000000000000000-1".to_owned();
+    let forged = "r000000000000000000000000-1".to_owned();
     let shared = "r0000000000000-1".to_owned();
     let mut answers = Vec::new();
     for id in [anothers, end, forged, shared] {

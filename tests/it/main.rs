@@ -42,6 +42,8 @@ mod logs;
 mod private;
 /// What `README.md` says holds: its commands, files, keys, numbers and answers.
 mod readme;
+/// An event after which nothing from before counts: a new run of the same stream.
+mod reset;
 /// Cut the client at every byte: what it holds plus what it gets equals what the upstream sent.
 mod resume;
 /// What a reviewer broke once, and must not break again.

@@ -151,6 +151,7 @@ fn defaults_are_what_an_empty_file_resolves_to() {
         "pin_headers",
         "window",
         "keep_ids_of",
+        "reset",
         "ephemeral",
         "retain",
         "hello",

@@ -115,7 +115,7 @@ impl Upstream {
 
     /// An event of this length is sent now.
     pub(super) fn note_sent(&mut self, length: usize) {
-        let generation = if self.own.is_some() { 20 } else { 13 };
+        let generation = if self.own.is_some() { 24 } else { 13 };
         let id = "r-".len() + generation + (self.sent.len() + 1).to_string().len();
         let line = if self.foreign { 0 } else { "id: ".len() + id + self.eol.len() };
         self.sent.push(Sent { bytes: length + line, came: Instant::now() });

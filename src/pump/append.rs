@@ -1,0 +1,59 @@
+//! What becomes of each frame that an upstream sends: where it goes in the window, and as what.
+
+use std::{sync::Arc, time::Instant};
+
+use super::numbering::{Numbering, upstream_id};
+use crate::{id::Generation, metrics::RouteMetrics, route::Route, rules::Class, sse::Frame, window::Writer};
+
+/// Which generation of a stream comes after this one. It is asked under a window's lock, and may take none that a
+/// window's lock is taken under.
+pub type Successor = Box<dyn Fn(Generation) -> Generation + Send + Sync>;
+
+/// Appends frames to a window, by the rules of a route.
+pub(super) struct Appender {
+    pub(super) ids: Numbering,
+    pub(super) route: Arc<Route>,
+    pub(super) metrics: RouteMetrics,
+    pub(super) successor: Successor,
+}
+
+impl Appender {
+    /// Appends a frame.
+    pub(super) fn append(&mut self, writer: &mut Writer<'_>, frame: &Frame<'_>, now: Instant) {
+        self.ids.see(frame);
+        let class = frame.is_event().then(|| self.route.rules.class(frame));
+        match class {
+            Some(Class::Retained) => self.retain(writer, frame, now),
+            Some(Class::Reset) => self.reset(writer, frame, now),
+            Some(Class::Ephemeral) => writer.pass(|| self.ids.ephemeral(frame)),
+            None => {
+                let tail = writer.window().tail();
+                writer.pass(|| self.ids.control(frame, tail));
+            }
+        }
+        if let Some(id) = upstream_id(frame).filter(|_| self.ids.are_names()) {
+            let has_place = matches!(class, Some(Class::Retained | Class::Reset));
+            writer.window().name(id, !has_place);
+        }
+        if let Some(retry) = frame.retry() {
+            writer.window().set_retry(retry);
+        }
+    }
+
+    fn retain(&mut self, writer: &mut Writer<'_>, frame: &Frame<'_>, now: Instant) {
+        let kept = self.route.rules.keeps_id(frame);
+        let event = self.ids.encode(frame, writer.window().next(), kept);
+        self.metrics.appended(event.len());
+        writer.window().push(event, now);
+    }
+
+    /// A new generation begins with this event. Its own id, or ours at the new generation's first position, takes the
+    /// place of one from before, which would be a gap.
+    fn reset(&mut self, writer: &mut Writer<'_>, frame: &Frame<'_>, now: Instant) {
+        let generation = (self.successor)(writer.window().tail().generation);
+        let kept = self.route.rules.keeps_id(frame);
+        let event = self.ids.first(frame, generation, kept);
+        self.metrics.reset();
+        writer.window().begin(generation, Some(event), now);
+    }
+}
