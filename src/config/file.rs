@@ -85,6 +85,15 @@ pub(super) struct Route {
     pub(super) hello: Option<Spanned<Texts>>,
     pub(super) hello_events: Option<Spanned<Count>>,
     pub(super) hello_wait: Option<Spanned<Length>>,
+    pub(super) on_gap: Option<Spanned<Text>>,
+    pub(super) gap_event: Option<Spanned<GapEvent>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table, such as { event = \"gap\", data = \"{reason}\" }")]
+pub(super) struct GapEvent {
+    pub(super) event: Option<Spanned<Text>>,
+    pub(super) data: Option<Spanned<Text>>,
 }
 
 /// A file's name and text, from which places are made.

@@ -14,6 +14,7 @@ use crate::{
 
 mod fault;
 mod file;
+mod gap;
 mod key;
 mod limits;
 mod path;

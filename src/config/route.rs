@@ -7,10 +7,10 @@ use toml::Spanned;
 use super::{
     fault::{Fault, Wrong, wrong},
     file::{self, Source},
-    key, limits, path, rules, secret, value,
+    gap, key, limits, path, rules, secret, value,
 };
 use crate::{
-    route::{Admit, Ids, KeyPart, Mode, Pin, Route, Stamp},
+    route::{Admit, Ids, KeyPart, Mode, OnGap, Pin, Route, Stamp},
     rules::Rules,
     window::Bounds,
 };
@@ -45,6 +45,8 @@ pub(super) fn default(window: Bounds) -> Route {
         window,
         ids: Ids::default(),
         rules: Rules::default(),
+        on_gap: OnGap::default(),
+        gap_event: None,
     }
 }
 
@@ -89,10 +91,13 @@ impl Judge<'_> {
             Mode::Private | Mode::Pass => PRIVATE_LINGER,
         };
         let (ids, rules) = rules::of(written, self.source)?;
+        let (on_gap, gap_event) = gap::of(written, self.source)?;
         Ok(Route {
             mode,
             ids,
             rules,
+            on_gap,
+            gap_event,
             key: self.key(written)?,
             admit: self
                 .source
@@ -215,6 +220,8 @@ fn beside_pass(route: &file::Route) -> Idle {
         ("hello", route.hello.as_ref().map(Spanned::span)),
         ("hello_events", route.hello_events.as_ref().map(Spanned::span)),
         ("hello_wait", route.hello_wait.as_ref().map(Spanned::span)),
+        ("on_gap", route.on_gap.as_ref().map(Spanned::span)),
+        ("gap_event", route.gap_event.as_ref().map(Spanned::span)),
     ];
     let (key, span) = keys.into_iter().find_map(|(key, span)| Some((key, span?)))?;
     let remedy = "leave it out, or write `mode = \"private\"` or `mode = \"shared\"`";

@@ -195,7 +195,7 @@ impl Call {
             Asked::Foreign(_) => Verdict::Foreign,
             Asked::Ours(position) => {
                 let is_get = self.parts.method == Method::GET;
-                match self.shared.registry.rejoin(self.key, *position, is_get) {
+                match self.shared.registry.rejoin(self.key, *position, is_get, self.route.on_gap) {
                     Rejoin::Joined(joined, head) => return Ok(self.rejoined(*joined, &head)),
                     Rejoin::Anew(verdict) => verdict,
                 }
@@ -315,7 +315,7 @@ impl Stamped<'_> {
         joined: Joined,
         kind: Kind,
     ) -> Response<Body> {
-        let Joined { verdict, cursor } = joined;
+        let Joined { verdict, cursor, replayed } = joined;
         metrics.answers.count(label(verdict));
         head::dress(&mut head);
         if let Ok(value) = HeaderValue::try_from(resume(verdict)) {
@@ -326,15 +326,15 @@ impl Stamped<'_> {
             connection.limit_stalls(shared.stall);
         }
         let prime = self.route.prime && self.is_event_source && is_new(verdict);
-        let (missed, resumed) = match verdict {
-            Verdict::Resumed { missed, .. } => (missed, true),
-            _ => (0, false),
+        let notice = match (verdict, &self.route.gap_event) {
+            (Verdict::Gap(gap), Some(event)) => Some(event.frame(gap)),
+            _ => None,
         };
         let start = Start {
+            notice,
             prime: prime.then(|| cursor.fence().to_string()),
             cursor,
-            missed,
-            resumed,
+            replayed,
             heartbeat: self.route.heartbeat,
             kind,
             connection,

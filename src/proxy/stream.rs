@@ -86,14 +86,16 @@ pub struct StreamBody {
     cursor: Cursor,
     registry: Registry,
     metrics: Arc<RouteMetrics>,
-    /// Goes out before anything else.
+    /// Goes out before anything else, and waits for nothing.
+    notice: Option<Bytes>,
+    /// Goes out before any event: the prime, or the hello in its place.
     first: Option<Bytes>,
     /// Nothing has gone out yet.
     at_start: bool,
     /// Goes out in the chunk of the next frames.
     lead: Option<Bytes>,
     /// How many events of a replay are still to be counted.
-    missed: u64,
+    replayed: u64,
     flight: Flight,
     heartbeat: Option<Duration>,
     last: Instant,
@@ -126,12 +128,12 @@ struct Cutting {
 pub struct Start {
     /// The client's place.
     pub cursor: Cursor,
+    /// What the client is told first of what it missed and cannot have.
+    pub notice: Option<Bytes>,
     /// A lone id, for a client that has none yet.
     pub prime: Option<String>,
-    /// How many events the client missed.
-    pub missed: u64,
-    /// It came back with an id, so that the upstream's reconnection time is told again.
-    pub resumed: bool,
+    /// How many events it is given that came before its request.
+    pub replayed: u64,
     /// When nothing was sent for so long, a heartbeat is.
     pub heartbeat: Option<Duration>,
     /// The kind of its stream.
@@ -158,8 +160,8 @@ impl StreamBody {
     /// The body of a client that has joined a stream. Dropping it gives up the client's place.
     #[must_use]
     pub fn new(start: Start, registry: &Registry, metrics: Arc<RouteMetrics>) -> Self {
-        let retry = || start.cursor.window().look(|window| window.retry().cloned());
-        let lead = if start.resumed { retry() } else { None };
+        // A new client of a shared stream has not seen the upstream's reconnection time either.
+        let lead = start.cursor.window().look(|window| window.retry().cloned());
         let prime = start.prime.map(|id| Bytes::from(format!("id: {id}\n\n")));
         if prime.is_some() {
             start.cursor.note_numbered();
@@ -167,10 +169,11 @@ impl StreamBody {
         let far = Duration::from_secs(365 * 24 * 3600);
         Self {
             registry: registry.clone(),
+            notice: start.notice,
             first: prime,
             at_start: true,
             lead: lead.map(|digits| [b"retry: ", &digits[..], b"\n"].concat().into()),
-            missed: start.missed,
+            replayed: start.replayed,
             flight: Flight::default(),
             heartbeat: start.heartbeat,
             last: now(),
@@ -186,6 +189,11 @@ impl StreamBody {
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, BoxError>>> {
+        if let Some(notice) = self.notice.take() {
+            let waits = matches!(self.kind, Kind::Shared(_, Some(_)));
+            let first = if waits { None } else { self.first.take() };
+            return self.send([notice].into_iter().chain(first).collect());
+        }
         if let Kind::Shared(_, greeting) = &mut self.kind
             && let Some(waiting) = greeting
         {
@@ -233,9 +241,9 @@ impl StreamBody {
     }
 
     fn deliver(&mut self, mut parts: Parts) -> Poll<Option<Result<Frame<Piece>, BoxError>>> {
-        if self.missed > 0 {
-            let replayed = self.missed.min(parts.events);
-            self.missed -= replayed;
+        if self.replayed > 0 {
+            let replayed = self.replayed.min(parts.events);
+            self.replayed -= replayed;
             self.metrics.replayed(replayed);
         }
         if let Some(lead) = self.lead.take() {

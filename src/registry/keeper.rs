@@ -156,7 +156,8 @@ impl Keeper {
         let window = Window::new(generation, self.stream.route.window, now());
         let window = LiveWindow::new(window, self.registry.0.budget.clone(), None);
         let live = Arc::new(Live { window, head: Head::of(&head) });
-        let joined = |asker: &Asker| Joined { verdict: asker.verdict, cursor: live.window.attach_at_start() };
+        let on_gap = self.stream.route.on_gap;
+        let joined = |asker: &Asker| Joined::new(asker.verdict, live.window.attach_at_start(), on_gap);
         let (tell, spoken) = oneshot::channel();
         let route = self.stream.route.clone();
         if let Some(asker) = asker {

@@ -27,7 +27,7 @@ use crate::{
     metrics::{Held, Kind, Metrics},
     net::BoxFuture,
     pump::{Lingerers, Parts, Relieve, Successor},
-    route::{Key, Route},
+    route::{Key, OnGap, Route},
     window::{Budget, Cursor, LiveWindow, Verdict},
 };
 
@@ -212,4 +212,18 @@ pub struct Joined {
     pub verdict: Verdict,
     /// Its place.
     pub cursor: Cursor,
+    /// How many events it is given that came before its request.
+    pub replayed: u64,
+}
+
+impl Joined {
+    /// A client that was judged so, at the place that it was given for that.
+    fn new(verdict: Verdict, mut cursor: Cursor, on_gap: OnGap) -> Self {
+        let replayed = match verdict {
+            Verdict::Resumed { missed, .. } => missed,
+            Verdict::Gap(_) if on_gap == OnGap::Replay => cursor.rewind(),
+            _ => 0,
+        };
+        Self { verdict, cursor, replayed }
+    }
 }

@@ -12,7 +12,7 @@ use crate::{
     id::{Asked, Generation, Position},
     metrics::{self, Kind},
     pump::{Keep, Outcome, Pump, now},
-    route::{Ids, Key, Route},
+    route::{Ids, Key, OnGap, Route},
     window::{End, Gap, LiveWindow, Verdict, Window},
 };
 
@@ -80,12 +80,12 @@ impl Registry {
         let linger = if foreign && route.ids == Ids::Keep { Duration::ZERO } else { route.linger };
         let keep = Keep { linger: Some(linger), whole, expected: false };
         tokio::spawn(self.clone().keep(session, route, pump, body, keep));
-        Ok(Joined { verdict: if foreign { Verdict::Foreign } else { Verdict::Fresh }, cursor })
+        Ok(Joined::new(if foreign { Verdict::Foreign } else { Verdict::Fresh }, cursor, OnGap::Fresh))
     }
 
     /// A client comes back with an id of a session. Forged, another's and ended ids are answered alike.
     #[must_use]
-    pub fn rejoin(&self, key: Key, position: Position, is_get: bool) -> Rejoin {
+    pub fn rejoin(&self, key: Key, position: Position, is_get: bool, on_gap: OnGap) -> Rejoin {
         let unknown = Rejoin::Anew(Verdict::Gap(Gap::Generation));
         // Under the lock, so that a session that is about to be forgotten is either found with its client or not.
         let sessions = lock(&self.0.sessions);
@@ -94,15 +94,23 @@ impl Registry {
             return unknown;
         };
         let (verdict, cursor) = session.window.attach(&Asked::Ours(position), now());
-        match verdict {
-            Verdict::Resumed { missed, .. } => match (session.window.look(|window| window.ended()), missed) {
-                (Some(End::Finished), 0) if is_get && session.window.end_given() => {
-                    Rejoin::Anew(Verdict::Fresh)
-                }
-                (Some(End::Lost), 0) if is_get => unknown,
-                _ => Rejoin::Joined(Box::new(Joined { verdict, cursor }), session.head.clone()),
-            },
-            other => Rejoin::Anew(other),
+        let ended = session.window.look(|window| window.ended());
+        let stays = match (verdict, ended) {
+            (Verdict::Resumed { missed: 0, .. }, Some(End::Finished))
+                if is_get && session.window.end_given() =>
+            {
+                return Rejoin::Anew(Verdict::Fresh);
+            }
+            (Verdict::Resumed { missed: 0, .. }, Some(End::Lost)) if is_get => return unknown,
+            (Verdict::Resumed { .. }, _) => true,
+            // What is left of an ended one is no stream to go on with.
+            (Verdict::Gap(_), None) => on_gap == OnGap::Replay,
+            _ => false,
+        };
+        if stays {
+            Rejoin::Joined(Box::new(Joined::new(verdict, cursor, on_gap)), session.head.clone())
+        } else {
+            Rejoin::Anew(verdict)
         }
     }
 

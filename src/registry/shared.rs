@@ -198,7 +198,10 @@ impl SharedStream {
                 let (verdict, cursor) = live.window.attach(asked, now());
                 match verdict {
                     Verdict::Foreign => Some(Entry::Foreign),
-                    verdict => Some(Entry::Live(live.clone(), Joined { verdict, cursor })),
+                    verdict => {
+                        let joined = Joined::new(verdict, cursor, self.route.on_gap);
+                        Some(Entry::Live(live.clone(), joined))
+                    }
                 }
             }
             Phase::Opening if matches!(asked, Asked::Foreign(_)) => Some(Entry::Foreign),

@@ -193,6 +193,8 @@ mod tests {
             window: Bounds { events: one, bytes: one, age: Duration::ZERO },
             ids: Ids::Keep,
             rules: Rules::default(),
+            on_gap: OnGap::default(),
+            gap_event: None,
         }
     }
 

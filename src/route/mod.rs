@@ -1,5 +1,6 @@
 //! Which streams a request belongs to: routes, as the operator writes them, and how a request finds its own.
 
+mod gap;
 mod key;
 
 use std::{sync::Arc, time::Duration};
@@ -8,6 +9,7 @@ use http::HeaderMap;
 
 use crate::{rules::Rules, window::Bounds};
 
+pub use gap::GapEvent;
 pub(crate) use key::has_own_origin;
 pub use key::{Key, Keyer};
 
@@ -40,6 +42,10 @@ pub struct Route {
     pub ids: Ids,
     /// What becomes of events, by their types.
     pub rules: Rules,
+    /// What a client that cannot have what it missed is given.
+    pub on_gap: OnGap,
+    /// What it is told before anything else.
+    pub gap_event: Option<GapEvent>,
 }
 
 /// Which ids events are given.
@@ -50,6 +56,16 @@ pub enum Ids {
     Keep,
     /// Ours, whatever the upstream sends: for ids that are no cursors.
     Replace,
+}
+
+/// What a client is given that cannot have all that it missed.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum OnGap {
+    /// What a new client gets.
+    #[default]
+    Fresh,
+    /// The same, and after it what is still retained.
+    Replay,
 }
 
 /// The kind of a route's streams.

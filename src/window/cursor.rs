@@ -401,6 +401,20 @@ impl Cursor {
         self.fence
     }
 
+    /// Goes back to the oldest event that is retained, before anything was taken; says how many there are from there.
+    pub fn rewind(&mut self) -> u64 {
+        let live = self.live.clone();
+        let mut state = live.lock();
+        let State { window, seats, .. } = &mut *state;
+        let mut retained = 0;
+        if let Some(seat) = seats.get_mut(self.seat) {
+            retained = window.rewind(&mut seat.place);
+            self.fence = window.fence(&seat.place);
+        }
+        live.settle(&mut state);
+        retained
+    }
+
     /// The client is given an id otherwise than with an event (a prime): it may come back.
     pub fn note_numbered(&self) {
         self.live.lock().numbered = true;

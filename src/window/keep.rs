@@ -309,6 +309,13 @@ impl Window {
         place
     }
 
+    /// Takes a place back to the oldest event that a returning client may have; says how many there are from there.
+    pub(super) fn rewind(&mut self, place: &mut Place) -> u64 {
+        place.next = self.low;
+        self.hold(place);
+        self.retained()
+    }
+
     /// Takes up to about `room` bytes of what the place is owed: whole frames, one at the least if there is one.
     ///
     /// `None` where it is owed what is gone: it is too far behind.

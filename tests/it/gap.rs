@@ -187,3 +187,112 @@ async fn case_1_a_burst_larger_than_the_window_cuts_nobody_who_was_caught_up() {
         assert_eq!(client.end, None);
     }
 }
+
+/// What an operator has a gapped client told.
+const TOLD: &str = "gap_event = { event = 'gap', data = '{reason}' }\n";
+
+fn kinds_saying(lines: &str) -> [String; 2] {
+    ["", "mode = 'shared'\nkey = ['path']\nadmit = 'none'\n"]
+        .map(|mode| format!("[[route]]\npath = '/e'\n{mode}window = {{ events = 2 }}\n{lines}"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gap_event_comes_first_to_a_gapped_client_and_to_nobody_else() {
+    for config in kinds_saying(TOLD) {
+        let mut world = World::new(&config);
+        let (mut client, mut upstream) = world.open("/e").await;
+        upstream.events(["1", "2", "3", "4"]).await;
+        assert_eq!(client.data().await, ["1", "2", "3", "4"], "none for a new one");
+        let held = client.held();
+        for (id, reason) in [
+            (held.events[0].id.clone(), "expired"),
+            (held.events[3].id.replace("-4", "-9"), "ahead"),
+            ("r0000000000007-1".to_owned(), "generation"),
+        ] {
+            let mut back = world.send(&event_source("/e", &id)).await;
+            if !config.contains("shared") {
+                world.origin.accept().await.begin().await;
+            }
+            back.read().await;
+            assert_eq!((back.status, back.resume()), (200, &*format!("gap; reason={reason}")));
+            assert_eq!(back.held().data(), [reason]);
+            assert_eq!(back.held().events[0].kind, "gap");
+            assert_eq!(back.held().events[0].id, "", "it moves nobody past anything");
+            assert!(back.text().starts_with("event: gap\ndata: "), "first of all: {}", back.text());
+            assert!(back.id().await.starts_with('r'), "and the fence behind it: {}", back.text());
+        }
+        let resumed = world.event_source("/e", &held.events[2].id).await;
+        assert_eq!(resumed.held().data(), ["4"], "none for one that missed nothing");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_gap_replay_gives_what_is_still_retained_and_a_cut_in_it_loses_nothing() {
+    for config in kinds_saying(&format!("on_gap = 'replay'\n{TOLD}")) {
+        let mut world = World::new(&config);
+        let (mut client, mut upstream) = world.open("/e").await;
+        upstream.events(["1", "2", "3", "4"]).await;
+        client.read().await;
+        let ids: Vec<_> = client.held().events.iter().map(|event| event.id.clone()).collect();
+        for (id, reason) in [(ids[0].clone(), "expired"), (ids[3].replace("-4", "-9"), "ahead")] {
+            let mut back = world.event_source("/e", &id).await;
+            assert_eq!(
+                (back.data().await, back.resume()),
+                (vec![reason.to_owned(), "3".into(), "4".into()], &*format!("gap; reason={reason}"))
+            );
+            assert!(
+                back.text().contains(&format!("data: {reason}\n\nid: {}\n\n", ids[1])),
+                "the low edge less one: {}",
+                back.text()
+            );
+        }
+        // Cut right behind the id that came before the replay.
+        let rest = world.event_source("/e", &ids[1]).await;
+        assert_eq!((rest.held().data(), rest.resume()), (vec!["3", "4"], "resumed; missed=2"));
+        upstream.events(["5"]).await;
+        let route = "respool_replayed_events_total{route=\"/e\"}";
+        assert_eq!(world.metric(route), 6, "they are counted as replayed");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn case_2_a_gaps_ids_are_the_last_hellos_alone_and_that_is_the_low_edge_less_one() {
+    let hello = "event: hi\ndata: hello\n\n";
+    let config =
+        kinds_saying(&format!("on_gap = 'replay'\n{TOLD}hello = ['hi']\nhello_events = 2\n"))[1].clone();
+    let mut world = World::new(&config);
+    let mut client = world.send(&event_source("/e", "")).await;
+    let mut upstream = world.origin.accept().await;
+    upstream.begin().await;
+    upstream.send(hello.repeat(2)).await;
+    upstream.events(["1", "2", "3", "4"]).await;
+    client.read().await;
+    let ids: Vec<_> = client.held().events.iter().map(|event| event.id.clone()).collect();
+    let mut back = world.send(&event_source("/e", &ids[2])).await;
+    let mut asked = world.origin.accept().await;
+    asked.begin().await;
+    back.read().await;
+    assert_eq!(back.held().data(), ["expired"], "it waits for nothing");
+    asked.send(hello).await;
+    assert_eq!(back.data().await, ["expired"]);
+    asked.send(hello).await;
+    assert_eq!(back.data().await, ["expired", "hello", "hello", "3", "4"]);
+    let said: Vec<_> = back.held().events.iter().map(|event| event.id.clone()).collect();
+    assert_eq!(said, ["", "", &*ids[3], &*ids[4], &*ids[5]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_client_of_a_shared_stream_hears_the_reconnection_time_too() {
+    let mut world = World::new(&kinds_saying("")[1]);
+    let (_first, mut upstream) = world.open("/e").await;
+    upstream.send("retry: 1234\n\n").await;
+    let mut second = world.event_source("/e", "").await;
+    upstream.events(["a"]).await;
+    second.read().await;
+    assert_eq!((second.held().retry, second.held().data()), (Some(1234), vec!["a"]));
+    assert!(
+        second.text().contains("\n\nretry: 1234\ndata: a\n"),
+        "in the chunk of its next frame: {}",
+        second.text()
+    );
+}
