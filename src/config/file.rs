@@ -87,6 +87,8 @@ pub(super) struct Route {
     pub(super) hello_wait: Option<Spanned<Length>>,
     pub(super) on_gap: Option<Spanned<Text>>,
     pub(super) gap_event: Option<Spanned<GapEvent>>,
+    pub(super) on_break: Option<Spanned<Text>>,
+    pub(super) upstream_resumes: Option<Spanned<Switch>>,
 }
 
 #[derive(Deserialize)]

@@ -1,12 +1,15 @@
-//! What becomes of clients that cannot have what they missed, as written, judged.
+//! What becomes of clients that cannot have what they missed, and of those whose upstream was lost: as written, judged.
 
 use super::{
     fault::{Fault, Wrong, wrong},
     file::{self, Source},
     value,
 };
-use crate::route::{GapEvent, OnGap};
+use toml::Spanned;
 
+use crate::route::{Breaks, GapEvent, Ids, OnBreak, OnGap};
+
+const ON_BREAKS: &[(&str, OnBreak)] = &[("close", OnBreak::Close), ("hold", OnBreak::Hold)];
 const ON_GAPS: &[(&str, OnGap)] = &[("fresh", OnGap::Fresh), ("replay", OnGap::Replay)];
 
 /// What a gapped client is given, and what it is told.
@@ -15,10 +18,30 @@ pub(super) fn of(route: &file::Route, source: Source<'_>) -> Result<(OnGap, Opti
     Ok((on_gap.unwrap_or_default(), event(route, source)?))
 }
 
+/// What becomes of a shared stream that loses its upstream.
+pub(super) fn breaks(route: &file::Route, ids: Ids, source: Source<'_>) -> Result<Breaks, Fault> {
+    let on_break =
+        source.read(route.on_break.as_ref(), |text| value::choice(text, ON_BREAKS))?.unwrap_or_default();
+    if let (OnBreak::Hold, Some(written), None, None) =
+        (on_break, &route.on_break, &route.hello, &route.gap_event)
+    {
+        let remedy = "write which types are `hello`, or a `gap_event`, or leave it out";
+        let wrong = wrong("clients that are held would not know that they missed something", remedy);
+        return Err(wrong.at(source.place(written.span())));
+    }
+    let resumes = route.upstream_resumes.as_ref().filter(|resumes| resumes.get_ref().0);
+    if let (Some(written), Ids::Replace) = (resumes, ids) {
+        let remedy = "leave out `upstream_resumes`, or `ids = \"replace\"`";
+        let wrong = wrong("an upstream whose ids are to be replaced resumes by them", remedy);
+        return Err(wrong.at(source.place(Spanned::span(written))));
+    }
+    Ok(Breaks { on_break, resumes: resumes.is_some() })
+}
+
 fn event(route: &file::Route, source: Source<'_>) -> Result<Option<GapEvent>, Fault> {
     let Some(written) = &route.gap_event else { return Ok(None) };
     let file::GapEvent { event, data } = written.get_ref();
-    let Some(data) = source.read(data.as_ref(), |text| in_data(text))? else {
+    let Some(data) = source.read(data.as_ref(), in_data)? else {
         let remedy = "write what it says, such as `gap_event = { event = \"gap\", data = \"{reason}\" }`";
         return Err(wrong("an event without data is none", remedy).at(source.place(written.span())));
     };

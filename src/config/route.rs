@@ -10,7 +10,7 @@ use super::{
     gap, key, limits, path, rules, secret, value,
 };
 use crate::{
-    route::{Admit, Ids, KeyPart, Mode, OnGap, Pin, Route, Stamp},
+    route::{Admit, Breaks, Ids, KeyPart, Mode, OnGap, Pin, Route, Stamp},
     rules::Rules,
     window::Bounds,
 };
@@ -47,6 +47,7 @@ pub(super) fn default(window: Bounds) -> Route {
         rules: Rules::default(),
         on_gap: OnGap::default(),
         gap_event: None,
+        breaks: Breaks::default(),
     }
 }
 
@@ -98,6 +99,7 @@ impl Judge<'_> {
             rules,
             on_gap,
             gap_event,
+            breaks: gap::breaks(written, ids, self.source)?,
             key: self.key(written)?,
             admit: self
                 .source
@@ -222,6 +224,8 @@ fn beside_pass(route: &file::Route) -> Idle {
         ("hello_wait", route.hello_wait.as_ref().map(Spanned::span)),
         ("on_gap", route.on_gap.as_ref().map(Spanned::span)),
         ("gap_event", route.gap_event.as_ref().map(Spanned::span)),
+        ("on_break", route.on_break.as_ref().map(Spanned::span)),
+        ("upstream_resumes", route.upstream_resumes.as_ref().map(Spanned::span)),
     ];
     let (key, span) = keys.into_iter().find_map(|(key, span)| Some((key, span?)))?;
     let remedy = "leave it out, or write `mode = \"private\"` or `mode = \"shared\"`";
@@ -233,6 +237,14 @@ fn beside_private(route: &file::Route, pinned: bool) -> Idle {
     if let Some(pin) = route.pin.as_ref().filter(|_| pinned) {
         let remedy = "write `mode = \"shared\"`, or leave `pin` out";
         return Some((pin.span(), wrong("only a shared stream can be pinned", remedy)));
+    }
+    let holds = route.on_break.as_ref().filter(|written| written.get_ref().as_ref() == "hold");
+    let resumes = route.upstream_resumes.as_ref().filter(|written| written.get_ref().0);
+    let shared_only =
+        [("on_break", holds.map(Spanned::span)), ("upstream_resumes", resumes.map(Spanned::span))];
+    if let Some((key, span)) = shared_only.into_iter().find_map(|(key, span)| Some((key, span?))) {
+        let remedy = format!("write `mode = \"shared\"`, or leave `{key}` out");
+        return Some((span, wrong("the upstream of a private stream is never asked for it again", remedy)));
     }
     let admit = route.admit.as_ref().filter(|admit| admit.get_ref().as_ref() == "none")?;
     let remedy = "leave `admit` out, or write `mode = \"shared\"`";

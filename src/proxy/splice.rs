@@ -249,8 +249,9 @@ impl Call {
 
     /// A stream that others share.
     async fn shared_stream(self) -> Result<Response<Body>, Fault> {
-        match self.shared.registry.enter(self.key, &self.route, &self.asked, &self.parts) {
+        match self.enter() {
             Some(Entry::Live(live, joined)) => self.join(&live, joined).await,
+            Some(Entry::Down(live, joined)) => Ok(self.joined(live.head.to_parts(), joined, None)),
             Some(Entry::Line(line)) => match answered(line, self.parts.extensions.get::<Control>()).await? {
                 Answer::Opened(head, joined, spoken) => {
                     let greeting = spoken.filter(|_| is_new(joined.verdict)).map(Greeting::of_the_pump);
@@ -271,9 +272,8 @@ impl Call {
     /// Joins a live stream, if the upstream would serve this very request. The place was taken when the request
     /// came, so that nothing is lost while the upstream is asked.
     async fn join(self, live: &Live, joined: Joined) -> Result<Response<Body>, Fault> {
-        let may_read = has_own_origin(&self.parts) || live.head.is_for_any_origin();
         let hello = self.route.rules.hello.clone().filter(|_| is_new(joined.verdict));
-        if self.route.admit == Admit::None && may_read && hello.is_none() {
+        if self.needs_no_asking(live) && hello.is_none() {
             return Ok(self.joined(live.head.to_parts(), joined, None));
         }
         let (head, body) = self.ask(body::empty()).await?.into_parts();
@@ -284,6 +284,17 @@ impl Call {
         let limit = self.shared.registry.limits().event;
         let greeting = hello.map(|hello| Greeting::read(hello, limit, joined.cursor.fence(), body));
         Ok(self.joined(head, joined, greeting))
+    }
+
+    fn enter(&self) -> Option<Entry> {
+        let admits = |live: &Live| self.needs_no_asking(live);
+        self.shared.registry.enter(self.key, &self.route, &self.asked, &self.parts, &admits)
+    }
+
+    /// The stream needs no permission, and a page of this origin may read it with the head that is here.
+    fn needs_no_asking(&self, live: &Live) -> bool {
+        let may_read = || has_own_origin(&self.parts) || live.head.is_for_any_origin();
+        self.route.admit == Admit::None && may_read()
     }
 
     fn joined(self, head: response::Parts, joined: Joined, greeting: Option<Greeting>) -> Response<Body> {

@@ -3,7 +3,14 @@
 use std::{sync::Arc, time::Instant};
 
 use super::numbering::{Numbering, upstream_id};
-use crate::{id::Generation, metrics::RouteMetrics, route::Route, rules::Class, sse::Frame, window::Writer};
+use crate::{
+    id::{Generation, Position},
+    metrics::RouteMetrics,
+    route::Route,
+    rules::Class,
+    sse::Frame,
+    window::Writer,
+};
 
 /// Which generation of a stream comes after this one. It is asked under a window's lock, and may take none that a
 /// window's lock is taken under.
@@ -15,13 +22,40 @@ pub(super) struct Appender {
     pub(super) route: Arc<Route>,
     pub(super) metrics: RouteMetrics,
     pub(super) successor: Successor,
+    /// Where the connection before this one ended, if the upstream was asked to go on behind it.
+    pub(super) resumed: Option<Position>,
+    /// It has not gone on there: nothing that it sends is taken any more.
+    pub(super) contradicted: bool,
+}
+
+/// What an event is to a stream that goes on over a loss.
+enum Return {
+    /// It has not been seen before.
+    New,
+    /// It was here before the loss.
+    Repeat,
+    /// Its id was here before the loss, with another event.
+    Contradiction,
 }
 
 impl Appender {
     /// Appends a frame.
     pub(super) fn append(&mut self, writer: &mut Writer<'_>, frame: &Frame<'_>, now: Instant) {
+        if self.contradicted {
+            return;
+        }
         self.ids.see(frame);
         let class = frame.is_event().then(|| self.route.rules.class(frame));
+        if let (Some(end), Some(Class::Retained)) = (self.resumed, class) {
+            match self.returns(writer, frame, end) {
+                Return::New => {}
+                Return::Repeat => return,
+                Return::Contradiction => {
+                    self.contradicted = true;
+                    return;
+                }
+            }
+        }
         match class {
             Some(Class::Retained) => self.retain(writer, frame, now),
             Some(Class::Reset) => self.reset(writer, frame, now),
@@ -37,6 +71,23 @@ impl Appender {
         }
         if let Some(retry) = frame.retry() {
             writer.window().set_retry(retry);
+        }
+    }
+
+    /// What an event is to a stream that was lost behind `end`.
+    fn returns(&mut self, writer: &mut Writer<'_>, frame: &Frame<'_>, end: Position) -> Return {
+        let next = writer.window().next();
+        let Some(known) = upstream_id(frame).and_then(|id| writer.window().named_event(id)) else {
+            return Return::New;
+        };
+        let (position, event) = known;
+        if position.generation != end.generation || position.seq > end.seq {
+            return Return::New;
+        }
+        if event == Some(self.ids.encode(frame, next, false)) {
+            Return::Repeat
+        } else {
+            Return::Contradiction
         }
     }
 

@@ -25,6 +25,7 @@ use tokio::time::Sleep;
 
 use crate::{
     body::{BoxError, Relay},
+    id::Position,
     metrics::RouteMetrics,
     route::Route,
     sse::{Splitter, TooLong},
@@ -55,6 +56,8 @@ pub enum Outcome {
     Lost(BoxError),
     /// The upstream sent a frame beyond the limit.
     Oversized(TooLong),
+    /// The upstream was asked to go on behind an id, and sent one from before it with another event.
+    Contradicted,
     /// There is no memory for the frame that it is sending, whatever others gave up.
     Starved,
     /// Nobody listens, and nobody was given an id to come back with.
@@ -120,6 +123,8 @@ pub struct Parts {
     pub event: usize,
     /// The client came with an id of the upstream's: the upstream numbers its own events.
     pub foreign: bool,
+    /// Where the stream was lost, if the upstream was asked to go on behind it.
+    pub resumed: Option<Position>,
 }
 
 enum Event {
@@ -143,10 +148,12 @@ impl Pump {
             window: parts.window,
             splitter: Splitter::new(parts.event),
             appender: Appender {
-                ids: Numbering::new(parts.route.ids, parts.foreign),
+                ids: Numbering::new(parts.route.ids, parts.foreign || parts.resumed.is_some()),
                 route: parts.route,
                 metrics: parts.metrics,
                 successor: parts.successor,
+                resumed: parts.resumed,
+                contradicted: false,
             },
             budget: parts.budget,
             relieve: parts.relieve,
@@ -171,6 +178,9 @@ impl Pump {
                     if let Err(fault) = self.feed(now()) {
                         return Outcome::Oversized(fault);
                     }
+                    if self.appender.contradicted {
+                        return Outcome::Contradicted;
+                    }
                     if self.is_starved() {
                         tracing::error!(
                             bytes = self.charged,
@@ -190,6 +200,9 @@ impl Pump {
                 Event::Over(outcome) => {
                     if matches!(outcome, Outcome::Finished) && self.splitter.held() > 0 {
                         self.finish(now());
+                    }
+                    if self.appender.contradicted {
+                        return Outcome::Contradicted;
                     }
                     return outcome;
                 }

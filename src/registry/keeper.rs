@@ -8,24 +8,22 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response, header, request::Parts, response};
-use tokio::{
-    sync::oneshot,
-    time::{sleep, timeout},
-};
+use http::{HeaderName, HeaderValue, Request, Response, header, request::Parts};
+use tokio::time::{sleep, timeout};
 
 use super::{
-    Joined, Registry, lock,
+    Registry, lock,
+    opening::Opened,
     shared::{Answer, Asker, Live, Phase, SharedStream},
 };
 use crate::{
     body::{self, Relay},
     fault::Fault,
-    head::{self, Head, LAST_EVENT_ID},
+    head::{self, LAST_EVENT_ID},
     metrics::{self, Connect, RouteMetrics},
-    pump::{Greeter, Keep, Outcome, Pump, now},
-    rules::Hello,
-    window::{End, LiveWindow, Window},
+    pump::{self, Keep, Outcome, Pump, now},
+    route::OnBreak,
+    window::{End, Past, Window},
 };
 
 /// The first pause before the upstream is asked again; it doubles up to the last one, each with full jitter.
@@ -44,8 +42,8 @@ enum Source {
 
 /// The task of a shared stream, and what it remembers from one connection to the next.
 pub(super) struct Keeper {
-    registry: Registry,
-    stream: Arc<SharedStream>,
+    pub(super) registry: Registry,
+    pub(super) stream: Arc<SharedStream>,
     metrics: RouteMetrics,
     /// The clients that were attached when the upstream was lost, the one admitted last at the end.
     candidates: Vec<Arc<Parts>>,
@@ -57,6 +55,26 @@ pub(super) struct Keeper {
     failures: u32,
     /// How long clients of the lost generation are expected back.
     expected_until: Option<Instant>,
+    /// The ids that the upstream gave in a generation that ended.
+    pub(super) past: Past,
+    /// What was lost and may go on.
+    pub(super) held: Option<Held>,
+}
+
+/// A stream that was lost, whose clients stay until it is known whether it goes on.
+pub(super) enum Held {
+    /// The upstream resumes by its own id: the generation goes on, if it does.
+    Resumes(Arc<Live>),
+    /// A new generation begins, and clients are told so.
+    Breaks(Arc<Live>),
+}
+
+impl Held {
+    pub(super) fn live(&self) -> &Arc<Live> {
+        match self {
+            Self::Resumes(live) | Self::Breaks(live) => live,
+        }
+    }
 }
 
 impl Keeper {
@@ -70,6 +88,8 @@ impl Keeper {
             retry: Duration::ZERO,
             failures: 0,
             expected_until: None,
+            past: Past::default(),
+            held: None,
         }
     }
 
@@ -77,8 +97,8 @@ impl Keeper {
     pub(super) async fn keep(mut self) {
         loop {
             while let Some(source) = self.next_source() {
-                if let Some((live, body)) = self.open(source).await {
-                    self.pump(live, body).await;
+                if let Some(opened) = self.open(source).await {
+                    self.pump(opened).await;
                 }
                 self.pause().await;
             }
@@ -92,7 +112,8 @@ impl Keeper {
         if let Some(asker) = self.stream.next_asker() {
             return Some(Source::Asker(asker));
         }
-        if self.expected_until.is_some_and(|until| now() >= until) {
+        let listened_to = self.held.as_ref().is_some_and(|held| held.live().window.readers() > 0);
+        if self.expected_until.is_some_and(|until| now() >= until) && !listened_to {
             self.candidates.clear();
         }
         let candidate = self.candidates.last().cloned().map(Source::Candidate);
@@ -100,7 +121,7 @@ impl Keeper {
     }
 
     /// Asks the upstream and answers who waits for it. `Some` when the stream is live.
-    async fn open(&mut self, source: Source) -> Option<(Arc<Live>, Relay)> {
+    async fn open(&mut self, source: Source) -> Option<Opened> {
         let (asker, request) = match source {
             Source::Asker(asker) => (Some(asker), None),
             Source::Candidate(request) => (None, Some(request)),
@@ -145,60 +166,11 @@ impl Keeper {
         }
     }
 
-    /// Answers the asker, reads the connection's hello, and lets in those who wait in the line.
-    async fn opened(
-        &mut self,
-        asker: Option<Asker>,
-        head: response::Parts,
-        body: Relay,
-    ) -> (Arc<Live>, Relay) {
-        let generation = self.registry.next_generation();
-        let window = Window::new(generation, self.stream.route.window, now());
-        let window = LiveWindow::new(window, self.registry.0.budget.clone(), None);
-        let live = Arc::new(Live { window, head: Head::of(&head) });
-        let on_gap = self.stream.route.on_gap;
-        let joined = |asker: &Asker| Joined::new(asker.verdict, live.window.attach_at_start(), on_gap);
-        let (tell, spoken) = oneshot::channel();
-        let route = self.stream.route.clone();
-        if let Some(asker) = asker {
-            let joined = joined(&asker);
-            let spoken = route.rules.hello.is_some().then_some(spoken);
-            let _ = asker.answer.send(Answer::Opened(Box::new(head), joined, spoken));
-        }
-        let body = match &route.rules.hello {
-            Some(hello) => self.greeted(hello, &live.window, body, tell).await,
-            None => body,
-        };
-        let mut state = lock(&self.stream.state);
-        state.phase = Phase::Live(live.clone());
-        let line = std::mem::take(&mut state.line);
-        drop(state);
-        for asker in line {
-            let joined = joined(&asker);
-            let _ = asker.answer.send(Answer::Live(live.clone(), joined));
-        }
-        (live, body)
-    }
-
-    /// Reads the hello of the pump's connection. It is for the client whose request opened it, if that is still there.
-    async fn greeted(
-        &self,
-        hello: &Hello,
-        window: &LiveWindow,
-        mut body: Relay,
-        tell: oneshot::Sender<Option<Bytes>>,
-    ) -> Relay {
-        let mut greeter = Greeter::new(hello, self.registry.0.limits.event);
-        let _ = timeout(hello.wait, greeter.read(&mut body)).await;
-        let (said, body) = greeter.finish(window.look(|window| window.tail()), body);
-        let _ = tell.send(said);
-        body
-    }
-
     /// A refusal is for the asker alone.
     fn refused(&mut self, asker: Option<Asker>, response: Response<Relay>) {
         // Perhaps it was its own last id that the upstream refused, and that no client sent.
         let id_was_sent = self.upstream_id.take().is_some();
+        self.let_go();
         match asker {
             Some(asker) if id_was_sent => lock(&self.stream.state).line.push_front(asker),
             Some(asker) => drop(asker.answer.send(Answer::Refused(response))),
@@ -236,11 +208,13 @@ impl Keeper {
     }
 
     /// Pumps a generation to its end, and says to its clients how it ended.
-    async fn pump(&mut self, live: Arc<Live>, mut body: Relay) {
+    async fn pump(&mut self, opened: Opened) {
+        let Opened { live, mut body, resumed } = opened;
         let route = self.stream.route.clone();
         let registry = self.registry.clone();
         let successor = Box::new(move |_| registry.next_generation());
-        let mut pump = Pump::new(self.registry.pump_parts(&live.window, &route, false, successor));
+        let parts = self.registry.pump_parts(&live.window, &route, false, successor);
+        let mut pump = Pump::new(pump::Parts { resumed, ..parts });
         let keep = Keep {
             linger: route.pin.is_none().then_some(route.linger),
             whole: Arc::new(AtomicBool::new(true)),
@@ -250,11 +224,10 @@ impl Keeper {
         let outcome = loop {
             let outcome = pump.run(&mut body, &keep).await;
             let alone = matches!(outcome, Outcome::Abandoned | Outcome::Lingered | Outcome::Evicted);
-            if !alone || self.leave_live(&live, alone) {
+            if !alone || self.leave_if_vacant(&live) {
                 break outcome;
             }
         };
-        self.leave_live(&live, false);
         self.upstream_id = pump.upstream_id().or(self.upstream_id.take());
         self.retry =
             live.window.look(|window| window.retry().map_or(Duration::ZERO, |digits| millis(digits)));
@@ -262,50 +235,88 @@ impl Keeper {
         if now() - began > LAST_PAUSE {
             self.failures = 0;
         }
-        self.ended(&live, outcome);
+        self.ended(live, outcome);
     }
 
-    fn ended(&mut self, live: &Live, outcome: Outcome) {
+    fn ended(&mut self, live: Arc<Live>, outcome: Outcome) {
         let (route, key) = (&self.stream.route.name, self.stream.key);
         let (count, end) = match outcome {
             Outcome::Finished => (metrics::End::Finished, End::Finished),
             Outcome::Lost(fault) => {
-                tracing::warn!(route, %key, %fault, "the upstream of a shared stream was lost: a new generation begins");
+                tracing::warn!(route, %key, %fault, "the upstream of a shared stream was lost");
                 (metrics::End::Lost, End::Lost)
             }
             Outcome::Oversized(fault) => {
-                tracing::error!(route, %key, %fault, "the upstream of a shared stream was cut: a new generation begins");
+                tracing::error!(route, %key, %fault, "the upstream of a shared stream was cut");
                 (metrics::End::Oversized, End::Lost)
+            }
+            Outcome::Contradicted => {
+                // Not asked by that id again: what the upstream knows by it is something else.
+                self.upstream_id = None;
+                tracing::error!(
+                    route,
+                    %key,
+                    setting = "upstream_resumes",
+                    "an upstream that was to resume sent an id of before with another event: it does not resume by its ids"
+                );
+                (metrics::End::Lost, End::Lost)
             }
             Outcome::Abandoned | Outcome::Lingered | Outcome::Evicted | Outcome::Starved => {
                 (metrics::End::Evicted, End::Lost)
             }
         };
-        self.metrics.ends.count(count);
         let lost = matches!(count, metrics::End::Lost | metrics::End::Oversized);
+        // A pinned stream is asked for again after a proper end too, and not at once.
+        self.failures += u32::from(lost || self.stream.route.pin.is_some());
         if lost {
-            let state = lock(&self.stream.state);
-            let attached = state.members.iter().rev().filter(|(member, _)| member.strong_count() > 0);
-            self.candidates = attached.map(|(_, request)| request.clone()).collect();
-            drop(state);
-            self.expected_until = now().checked_add(self.stream.route.linger);
+            self.lost(live, count);
         } else {
             self.candidates.clear();
             self.upstream_id = None;
+            lock(&self.stream.state).phase = Phase::Opening;
+            self.metrics.ends.count(count);
+            self.past = live.window.look(Window::take_past);
+            live.window.end(end);
         }
-        // A pinned stream is asked for again after a proper end too, and not at once.
-        self.failures += u32::from(lost || self.stream.route.pin.is_some());
-        live.window.end(end);
     }
 
-    /// The generation takes no more clients; with `if_vacant`, only if there are none.
-    fn leave_live(&self, live: &Live, if_vacant: bool) -> bool {
+    /// Whoever is attached stays, where the stream may go on; all others are cut when they have everything.
+    fn lost(&mut self, live: Arc<Live>, count: metrics::End) {
         let mut state = lock(&self.stream.state);
-        if if_vacant && live.window.readers() > 0 {
-            return false;
+        let attached = state.members.iter().rev().filter(|(member, _)| member.strong_count() > 0);
+        self.candidates = attached.map(|(_, request)| request.clone()).collect();
+        state.phase = Phase::Down(live.clone());
+        drop(state);
+        self.expected_until = now().checked_add(self.stream.route.linger);
+        let breaks = self.stream.route.breaks;
+        if breaks.resumes && self.upstream_id.is_some() {
+            self.held = Some(Held::Resumes(live));
+            return;
         }
-        state.phase = Phase::Opening;
-        true
+        self.metrics.ends.count(count);
+        match breaks.on_break {
+            OnBreak::Close => live.window.end(End::Lost),
+            OnBreak::Hold => self.held = Some(Held::Breaks(live)),
+        }
+    }
+
+    /// What was held does not go on: its clients are cut.
+    pub(super) fn let_go(&mut self) {
+        let Some(held) = self.held.take() else { return };
+        if matches!(held, Held::Resumes(_)) {
+            self.metrics.ends.count(metrics::End::Lost);
+        }
+        held.live().window.end(End::Lost);
+    }
+
+    /// The generation takes no more clients, if there are none.
+    fn leave_if_vacant(&self, live: &Live) -> bool {
+        let mut state = lock(&self.stream.state);
+        let vacant = live.window.readers() == 0;
+        if vacant {
+            state.phase = Phase::Opening;
+        }
+        vacant
     }
 
     /// Waits before the upstream is asked again: not at all for one who asks after a proper end or a refusal.
@@ -323,7 +334,8 @@ impl Keeper {
         }
     }
 
-    fn close_if_unwanted(&self) -> bool {
+    fn close_if_unwanted(&mut self) -> bool {
+        self.let_go();
         let mut all = lock(&self.registry.0.shared);
         if self.stream.is_waited_for() {
             return false;

@@ -4,6 +4,7 @@
 //! knows requests only as keys, and the upstream only as a service.
 
 mod keeper;
+mod opening;
 mod relief;
 mod session;
 mod shared;
@@ -181,6 +182,7 @@ impl Registry {
             event: self.0.limits.event,
             route: route.clone(),
             foreign,
+            resumed: None,
         }
     }
 

@@ -143,7 +143,7 @@ impl Registry {
                     tracing::error!(route = route.name, key = %session.key, %fault, "the upstream of a session was cut");
                     break (metrics::End::Oversized, End::Lost);
                 }
-                Outcome::Starved => break (metrics::End::Evicted, End::Lost),
+                Outcome::Starved | Outcome::Contradicted => break (metrics::End::Evicted, End::Lost),
             }
         };
         counts.ends.count(outcome);

@@ -61,8 +61,11 @@ impl State {
 pub(super) enum Phase {
     // Opening => Live, when the upstream answers with a stream; => Closed, when nobody is left who asks.
     Opening,
-    // Live => Opening, when the upstream was lost or, pinned, ended; => Closed, when it ended or nobody came back.
+    // Live => Down, when the upstream was lost; => Opening, when it ended; => Closed, when nobody is there any more.
     Live(Arc<Live>),
+    // The upstream was lost, and what is retained is still here for those who missed it.
+    // Down => Live, when the upstream answers with a stream; => Closed, when nobody comes back.
+    Down(Arc<Live>),
     // For good: whoever comes next opens another one.
     Closed,
 }
@@ -78,8 +81,10 @@ pub struct Live {
 /// A client that waits for the stream to be opened.
 pub(super) struct Asker {
     pub(super) request: Arc<Parts>,
-    /// How it was judged when it came: what it may have is in no generation that there is.
+    /// How it was judged when it came.
     pub(super) verdict: Verdict,
+    /// The place that it was given then, where there was a window that may go on.
+    pub(super) joined: Option<Joined>,
     pub(super) since: Instant,
     pub(super) answer: oneshot::Sender<Answer>,
 }
@@ -103,6 +108,8 @@ pub enum Answer {
 pub enum Entry {
     /// The stream is live, and this is its place.
     Live(Arc<Live>, Joined),
+    /// The upstream is away; what the client missed is here, and it needs nobody's permission to have it.
+    Down(Arc<Live>, Joined),
     /// It is being opened: wait.
     Line(oneshot::Receiver<Answer>),
     /// The id is none of ours: a matter between this client and the upstream.
@@ -114,18 +121,26 @@ pub enum Entry {
 pub struct Member(#[expect(dead_code, reason = "held for its drop")] Arc<()>);
 
 impl Registry {
-    /// A client comes to a shared stream. `None` when there are too many streams: its own passes without ids.
+    /// A client comes to a shared stream. `None` when there are too many streams: its own passes without ids. While the
+    /// upstream is away, a client that comes back is served from the window where `admits` says that it need not be asked.
     #[must_use]
-    pub fn enter(&self, key: Key, route: &Arc<Route>, asked: &Asked, request: &Arc<Parts>) -> Option<Entry> {
+    pub fn enter(
+        &self,
+        key: Key,
+        route: &Arc<Route>,
+        asked: &Asked,
+        request: &Arc<Parts>,
+        admits: &dyn Fn(&Live) -> bool,
+    ) -> Option<Entry> {
         let mut all = lock(&self.0.shared);
-        if let Some(entry) = all.get(&key).and_then(|stream| stream.enter(asked, request)) {
+        if let Some(entry) = all.get(&key).and_then(|stream| stream.enter(asked, request, admits)) {
             return Some(entry);
         }
         if matches!(asked, Asked::Foreign(_)) {
             return Some(Entry::Foreign);
         }
         let stream = self.new_stream(key, route)?;
-        let entry = stream.enter(asked, request);
+        let entry = stream.enter(asked, request, admits);
         all.insert(key, stream.clone());
         drop(all);
         tokio::spawn(Keeper::new(self.clone(), stream).keep());
@@ -184,13 +199,13 @@ impl SharedStream {
     #[must_use]
     pub fn windows(&self) -> Option<LiveWindow> {
         match &lock(&self.state).phase {
-            Phase::Live(live) => Some(live.window.clone()),
+            Phase::Live(live) | Phase::Down(live) => Some(live.window.clone()),
             Phase::Opening | Phase::Closed => None,
         }
     }
 
     /// `None` where another stream has to be opened.
-    fn enter(&self, asked: &Asked, request: &Arc<Parts>) -> Option<Entry> {
+    fn enter(&self, asked: &Asked, request: &Arc<Parts>, admits: &dyn Fn(&Live) -> bool) -> Option<Entry> {
         let mut state = lock(&self.state);
         match &state.phase {
             Phase::Closed => None,
@@ -206,16 +221,41 @@ impl SharedStream {
             }
             Phase::Opening if matches!(asked, Asked::Foreign(_)) => Some(Entry::Foreign),
             Phase::Opening => {
-                let (answer, line) = oneshot::channel();
                 let verdict = match asked {
                     Asked::Nothing => Verdict::Fresh,
                     _ => Verdict::Gap(Gap::Generation),
                 };
-                state.line_up(Asker { request: request.clone(), verdict, since: now(), answer });
-                self.asked.notify_one();
-                Some(Entry::Line(line))
+                Some(self.line_up(&mut state, request, verdict, None))
+            }
+            Phase::Down(live) => {
+                let (verdict, cursor) = live.window.attach(asked, now());
+                let joined = Joined::new(verdict, cursor, self.route.on_gap);
+                let goes_on = live.window.look(|window| window.ended()).is_none();
+                match verdict {
+                    Verdict::Foreign => Some(Entry::Foreign),
+                    // Of a window that has ended there is nothing for one who has everything but the cut.
+                    Verdict::Resumed { missed, .. } if (goes_on || missed > 0) && admits(live) => {
+                        Some(Entry::Down(live.clone(), joined))
+                    }
+                    verdict if goes_on => Some(self.line_up(&mut state, request, verdict, Some(joined))),
+                    Verdict::Fresh => Some(self.line_up(&mut state, request, verdict, None)),
+                    _ => Some(self.line_up(&mut state, request, Verdict::Gap(Gap::Generation), None)),
+                }
             }
         }
+    }
+
+    fn line_up(
+        &self,
+        state: &mut State,
+        request: &Arc<Parts>,
+        verdict: Verdict,
+        joined: Option<Joined>,
+    ) -> Entry {
+        let (answer, line) = oneshot::channel();
+        state.line_up(Asker { request: request.clone(), verdict, joined, since: now(), answer });
+        self.asked.notify_one();
+        Entry::Line(line)
     }
 
     /// A client was admitted. Its request may open the stream again, as long as what is returned is kept.
@@ -250,7 +290,7 @@ mod tests {
         for n in 0..10_000 {
             let (answer, line) = oneshot::channel();
             let request = Arc::new(http::Request::new(()).into_parts().0);
-            state.line_up(Asker { request, verdict: Verdict::Fresh, since: now(), answer });
+            state.line_up(Asker { request, verdict: Verdict::Fresh, joined: None, since: now(), answer });
             if n % 1000 == 0 {
                 waiting.push(line);
             }

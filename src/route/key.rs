@@ -195,6 +195,7 @@ mod tests {
             rules: Rules::default(),
             on_gap: OnGap::default(),
             gap_event: None,
+            breaks: Breaks::default(),
         }
     }
 

@@ -46,6 +46,8 @@ pub struct Route {
     pub on_gap: OnGap,
     /// What it is told before anything else.
     pub gap_event: Option<GapEvent>,
+    /// What becomes of a shared stream that loses its upstream.
+    pub breaks: Breaks,
 }
 
 /// Which ids events are given.
@@ -66,6 +68,25 @@ pub enum OnGap {
     Fresh,
     /// The same, and after it what is still retained.
     Replay,
+}
+
+/// What becomes of a shared stream that loses its upstream.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Breaks {
+    /// What becomes of its clients, where a new generation begins.
+    pub on_break: OnBreak,
+    /// The upstream resumes by its own ids, so that the generation goes on.
+    pub resumes: bool,
+}
+
+/// What becomes of the clients of a generation that is over.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum OnBreak {
+    /// They are cut, and find out when they come back.
+    #[default]
+    Close,
+    /// They stay, and are told by the next hello or by the gap event.
+    Hold,
 }
 
 /// The kind of a route's streams.

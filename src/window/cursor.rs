@@ -212,6 +212,12 @@ impl LiveWindow {
         self.write(|writer| writer.window().give_way(excess))
     }
 
+    /// It is the same window.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// How many cursors there are.
     #[must_use]
     pub fn readers(&self) -> usize {
@@ -399,6 +405,12 @@ impl Cursor {
     #[must_use]
     pub fn fence(&self) -> Position {
         self.fence
+    }
+
+    /// Its fence is of the generation that the window is in.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.live.lock().window.tail().generation == self.fence.generation
     }
 
     /// Goes back to the oldest event that is retained, before anything was taken; says how many there are from there.

@@ -109,6 +109,15 @@ impl Place {
     }
 }
 
+/// The upstream's own ids that are no places any more.
+#[derive(Debug, Default)]
+pub struct Past(Names);
+
+/// How many of them are remembered: as many as a window's clients may come back with, and more.
+fn most_past(bounds: Bounds) -> usize {
+    bounds.events.get().saturating_mul(2).saturating_add(64)
+}
+
 /// What one take gives: whole frames in order, in few pieces.
 #[derive(Debug, Default)]
 pub struct Parts {
@@ -152,6 +161,20 @@ impl Window {
             retry: None,
             end: None,
         }
+    }
+
+    /// A window for a generation that comes after others: ids that the upstream gave in those are no places in it.
+    #[must_use]
+    pub fn following(past: Past, generation: Generation, bounds: Bounds, now: Instant) -> Self {
+        let mut window = Self { names: past.0, ..Self::new(generation, bounds, now) };
+        window.names.begin(most_past(bounds));
+        window
+    }
+
+    /// The ids that the upstream gave, for the window after this one. Nobody resumes here by one any more.
+    #[must_use]
+    pub fn take_past(&mut self) -> Past {
+        Past(std::mem::take(&mut self.names))
     }
 
     /// The position that the next event will have.
@@ -199,7 +222,7 @@ impl Window {
         self.base = self.tail;
         self.low = self.tail + 1;
         self.bytes = 0;
-        self.names.begin(self.bounds.events.get().saturating_mul(2).saturating_add(64));
+        self.names.begin(most_past(self.bounds));
         self.let_go();
     }
 
@@ -229,6 +252,14 @@ impl Window {
     /// repeats keeps its first meaning, even when that is gone, so that a resume may repeat events and skips none.
     pub fn name(&mut self, id: &[u8], lone: bool) {
         self.names.note(id, lone, self.low, self.tail);
+    }
+
+    /// The event that came with this id of the upstream's: its position, and itself if it is still retained.
+    #[must_use]
+    pub fn named_event(&self, id: &[u8]) -> Option<(Position, Option<Bytes>)> {
+        let number = self.names.event(id)?;
+        let event = || self.blocks[self.find(number)].slice(number..number + 1);
+        Some((self.position(number), (number >= self.low).then(event)))
     }
 
     /// Whether the id that a client here holds is one of ours.

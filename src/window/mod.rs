@@ -14,7 +14,7 @@ mod sync;
 use std::{num::NonZeroUsize, time::Duration};
 
 pub use cursor::{Audience, Budget, Cursor, LiveWindow, Step, Writer};
-pub use keep::{End, Gap, Parts, Place, Verdict, Window};
+pub use keep::{End, Gap, Parts, Past, Place, Verdict, Window};
 
 /// What a returning client may have: the newest events within all three bounds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

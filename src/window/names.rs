@@ -60,6 +60,11 @@ impl Names {
         Some(name.number)
     }
 
+    /// The event that came with this id, if an event did.
+    pub(super) fn event(&self, id: &[u8]) -> Option<u64> {
+        self.all.get(&self.hash(id)).filter(|name| !name.lone).map(|name| name.number)
+    }
+
     /// The event from which on clients hold ids of the upstream's.
     pub(super) fn from(&self) -> Option<u64> {
         self.from

@@ -154,9 +154,9 @@ fn an_unknown_key_is_refused_with_those_that_are_known() {
         "r.toml:3:1: unknown key `events`; known here: `memory`, `streams`, `connections`, `lingering`, `event`",
     );
     refused(
-        "[[route]]\npath = \"/a\"\non_gap = \"fresh\"",
-        "r.toml:4:1: unknown key `on_gap`; known here: `path`, `mode`, `key`, `admit`, `pin`, `pin_headers`, `linger`, \
-         `stamp`, `heartbeat`, `prime`, `window`, `ids`, `keep_ids_of`, `type`, `reset`, `ephemeral`, `retain`, `hello`, `hello_events`, `hello_wait`",
+        "[[route]]\npath = \"/a\"\non_gape = \"fresh\"",
+        "r.toml:4:1: unknown key `on_gape`; known here: `path`, `mode`, `key`, `admit`, `pin`, `pin_headers`, `linger`, \
+         `stamp`, `heartbeat`, `prime`, `window`, `ids`, `keep_ids_of`, `type`, `reset`, `ephemeral`, `retain`, `hello`, `hello_events`, `hello_wait`, `on_gap`, `gap_event`, `on_break`, `upstream_resumes`",
     );
 }
 
@@ -543,6 +543,36 @@ fn rules_are_judged_at_their_place() {
         (
             "keep_ids_of = \"a\"",
             "4:15: `keep_ids_of` has no effect where ids are kept; write `ids = \"replace\"`, or leave it out",
+        ),
+        ("on_gap = \"replays\"", "4:10: `replays` is not known here; write \"fresh\" or \"replay\""),
+        (
+            "gap_event = { event = \"gap\" }",
+            "4:13: an event without data is none; write what it says, such as `gap_event = { event = \"gap\", data = \"{reason}\" }`",
+        ),
+        (
+            "gap_event = { event = \"a\\nb\", data = \"\" }",
+            "4:23: a type is one line; leave out what ends the line",
+        ),
+        (
+            "gap_event = { data = \"a\\r\" }",
+            "4:22: data has no carriage returns or NULs; end lines with \\n alone",
+        ),
+        (
+            "gap_event = \"gap\"",
+            "4:13: wrong type: string \"gap\"; write a table, such as { event = \"gap\", data = \"{reason}\" }",
+        ),
+        (
+            "on_break = \"hold\"",
+            "4:12: the upstream of a private stream is never asked for it again; write `mode = \"shared\"`, or leave `on_break` out",
+        ),
+        (
+            "mode = \"shared\"\non_break = \"hold\"",
+            "5:12: clients that are held would not know that they missed something; write which types are `hello`, or a \
+          `gap_event`, or leave it out",
+        ),
+        (
+            "mode = \"shared\"\nids = \"replace\"\nupstream_resumes = true",
+            "6:20: an upstream whose ids are to be replaced resumes by them; leave out `upstream_resumes`, or `ids = \"replace\"`",
         ),
         (
             "mode = \"pass\"\nephemeral = \"a\"",

@@ -4,6 +4,8 @@
 
 /// What the admin's listener answers, and to whom.
 mod admin;
+/// A shared stream that loses its upstream: who is cut, who stays, and what they are told.
+mod breaks;
 /// 100 MB each way through the binary, with flat memory.
 mod bulk;
 /// The binary from outside: what it says, and the code that it exits with.

@@ -183,6 +183,9 @@ impl Model {
             None => self.live(path) == Some(at),
             Some(_) => !up.let_go,
         };
+        if may_have && path == Path::Open && self.is_lost(at) {
+            return self.left(plan, at, id);
+        }
         if !may_have || !goes_on {
             return only("gap; reason=generation");
         }
@@ -190,6 +193,29 @@ impl Model {
             Some(&(_, has)) => self.returns(plan, at, has),
             None => self.with_end(plan, up, only("gap; reason=ahead")),
         }
+    }
+
+    /// The upstream of a shared stream was lost, and there is no other yet.
+    fn is_lost(&self, at: usize) -> bool {
+        let newest = |up: &Upstream| up.own.is_none() && up.path == self.upstreams[at].path;
+        let up = &self.upstreams[at];
+        up.own.is_none()
+            && self.upstreams.iter().rposition(newest) == Some(at)
+            && matches!(up.end, Some((Ended::Cut, _)))
+    }
+
+    /// What is retained of a lost shared stream is for those who missed it, until there is another generation.
+    fn left(&self, plan: &Plan, at: usize, id: &str) -> Answers {
+        let mut answers =
+            Answers { allowed: vec!["gap; reason=generation".into()], place: None, at_most: false };
+        if let Some(&(_, has)) = self.places.get(id) {
+            let (up, sent) = (&self.upstreams[at], self.upstreams[at].sent.len());
+            answers.place = Some((at, has));
+            if sent > has && has >= up.low(plan) {
+                answers.allowed.push(format!("resumed; missed={}", sent - has));
+            }
+        }
+        answers
     }
 
     /// A client that has so many events of a stream that goes on.
