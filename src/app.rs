@@ -10,7 +10,7 @@ use crate::{
     drain::Drain,
     metrics::Metrics,
     net::Dial,
-    proxy::{answer::Answer, forward::Forward, outage::Outage, splice::Splice},
+    proxy::{admission::Admissions, answer::Answer, forward::Forward, outage::Outage, splice::Splice},
     registry::{Limits, Registry},
     route::Routes,
     server::Server,
@@ -44,7 +44,9 @@ impl App {
         // a client's is held while the upstream is away.
         let held = BoxCloneSyncService::new(Outage::new(forward, config.outage_hold, dice));
         let routes = Routes::new(config.routes.clone());
-        let splice = Splice::new(held, routes, registry.clone(), &metrics, config.server().stall);
+        let admissions = Admissions::new(config.limits.admissions.get(), &metrics);
+        let stall = config.server().stall;
+        let splice = Splice::new(held, routes, registry.clone(), admissions, &metrics, stall);
         // Outermost first: the server's limits, then what no request may do, then the splice.
         let server =
             Server::new(Answer::new(splice.clone(), metrics.clone()), config.server(), drain.clone());

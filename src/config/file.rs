@@ -38,6 +38,7 @@ pub(super) struct Limits {
     pub(super) streams: Option<Spanned<Count>>,
     pub(super) connections: Option<Spanned<Count>>,
     pub(super) lingering: Option<Spanned<Count>>,
+    pub(super) admissions: Option<Spanned<Count>>,
     pub(super) event: Option<Spanned<Size>>,
 }
 
@@ -68,6 +69,8 @@ pub(super) struct Route {
     pub(super) mode: Option<Spanned<Text>>,
     pub(super) key: Option<Spanned<Texts>>,
     pub(super) admit: Option<Spanned<Text>>,
+    pub(super) admit_timeout: Option<Spanned<Length>>,
+    pub(super) admit_cache: Option<Spanned<Length>>,
     pub(super) pin: Option<Spanned<Switch>>,
     pub(super) pin_headers: Option<Spanned<Headers>>,
     pub(super) linger: Option<Spanned<Length>>,

@@ -12,6 +12,7 @@ use crate::{
     server,
 };
 
+mod admission;
 mod fault;
 mod file;
 mod key;
@@ -64,6 +65,8 @@ pub struct Limits {
     pub connections: NonZeroUsize,
     /// Upstream connections that nobody listens to; the one alone longest ends first.
     pub lingering: NonZeroUsize,
+    /// Clients of shared streams whom the upstream is being asked about; the others wait their turn.
+    pub admissions: NonZeroUsize,
     /// Bytes of one event; a larger one breaks the upstream connection. At most any window's bytes.
     pub event: NonZeroUsize,
 }

@@ -5,6 +5,7 @@ use std::{num::NonZeroUsize, ops::Range, time::Duration};
 use toml::Spanned;
 
 use super::{
+    admission,
     fault::{Fault, Wrong, wrong},
     file::{self, Source},
     key, limits, path, rules, secret, value,
@@ -37,6 +38,8 @@ pub(super) fn default(window: Bounds) -> Route {
         mode: Mode::Private,
         key: None,
         admit: Admit::Upstream,
+        admit_timeout: admission::TIMEOUT,
+        admit_cache: None,
         pin: None,
         linger: PRIVATE_LINGER,
         stamp: Stamp::Auto,
@@ -89,15 +92,15 @@ impl Judge<'_> {
             Mode::Private | Mode::Pass => PRIVATE_LINGER,
         };
         let (ids, rules) = rules::of(written, self.source)?;
+        let admission = admission::of(written, self.source)?;
         Ok(Route {
             mode,
             ids,
             rules,
             key: self.key(written)?,
-            admit: self
-                .source
-                .read(written.admit.as_ref(), |text| value::choice(text, ADMITS))?
-                .unwrap_or(Admit::Upstream),
+            admit: admission.admit,
+            admit_timeout: admission.timeout,
+            admit_cache: admission.cache,
             pin: self.pin(written, &path.text)?,
             linger: self.source.read(written.linger.as_ref(), value::duration)?.unwrap_or(linger),
             stamp: self
@@ -184,7 +187,6 @@ impl Judge<'_> {
 }
 
 const MODES: &[(&str, Mode)] = &[("private", Mode::Private), ("shared", Mode::Shared), ("pass", Mode::Pass)];
-const ADMITS: &[(&str, Admit)] = &[("upstream", Admit::Upstream), ("none", Admit::None)];
 const STAMPS: &[(&str, Stamp)] = &[("auto", Stamp::Auto), ("always", Stamp::Always), ("never", Stamp::Never)];
 
 struct PathOf {
@@ -192,13 +194,15 @@ struct PathOf {
     matcher: globset::GlobMatcher,
 }
 
-type Idle = Option<(Range<usize>, Wrong)>;
+pub(super) type Idle = Option<(Range<usize>, Wrong)>;
 
 /// The first key that means nothing where requests only pass.
 fn beside_pass(route: &file::Route) -> Idle {
     let keys = [
         ("key", route.key.as_ref().map(Spanned::span)),
         ("admit", route.admit.as_ref().map(Spanned::span)),
+        ("admit_timeout", route.admit_timeout.as_ref().map(Spanned::span)),
+        ("admit_cache", route.admit_cache.as_ref().map(Spanned::span)),
         ("pin", route.pin.as_ref().map(Spanned::span)),
         ("pin_headers", route.pin_headers.as_ref().map(Spanned::span)),
         ("linger", route.linger.as_ref().map(Spanned::span)),
@@ -227,7 +231,5 @@ fn beside_private(route: &file::Route, pinned: bool) -> Idle {
         let remedy = "write `mode = \"shared\"`, or leave `pin` out";
         return Some((pin.span(), wrong("only a shared stream can be pinned", remedy)));
     }
-    let admit = route.admit.as_ref().filter(|admit| admit.get_ref().as_ref() == "none")?;
-    let remedy = "leave `admit` out, or write `mode = \"shared\"`";
-    Some((admit.span(), wrong("every private stream is asked of the upstream", remedy)))
+    admission::beside_private(route)
 }

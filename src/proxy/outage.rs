@@ -24,12 +24,13 @@ const FIRST: Duration = Duration::from_millis(100);
 /// The longest pause of all.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// In a request's extensions: the route says that this is an event stream, whatever its `Accept` says.
+/// In a request's extensions: it is for an event stream, whatever its `Accept` says, and its client has waited since
+/// then.
 #[derive(Clone, Copy, Debug)]
-pub struct Patient;
+pub struct Patient(pub Instant);
 
 /// Holds requests for event streams while the upstream cannot be reached, or loses them unanswered: they are sent
-/// again, after pauses, until `hold` has passed, and then fail with [`Fault::Outage`].
+/// again, after pauses, until their client has waited for `hold`, and then fail with [`Fault::Outage`].
 ///
 /// It holds a GET without a body that accepts `text/event-stream` or carries [`Patient`]; any other request passes
 /// and fails at once. An answer, whatever its status, ends the wait, and so does the begin of the drain (by
@@ -79,7 +80,9 @@ where
     B: Send + 'static,
 {
     async fn insist(self, parts: Parts) -> Result<Response<B>, Fault> {
-        let deadline = Instant::now() + self.hold;
+        // Whoever waited for something else before is held for the rest.
+        let since = parts.extensions.get().map_or_else(Instant::now, |Patient(since)| *since);
+        let deadline = since + self.hold;
         let drain = parts.extensions.get::<Control>().map(|control| control.drain().clone());
         let mut longest = FIRST;
         loop {
@@ -174,6 +177,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn who_has_waited_before_is_held_for_the_rest() {
+        for (waited, held) in [(3, 2), (5, 0), (7, 0)] {
+            let (request, service, _) = upstream(u32::MAX);
+            let mut request = request("*/*");
+            request.extensions_mut().insert(Patient(Instant::now()));
+            sleep(Duration::from_secs(waited)).await;
+            let start = Instant::now();
+            assert!(matches!(service.oneshot(request).await, Err(Fault::Outage(_))));
+            assert_eq!(start.elapsed().as_secs_f64().round() as u64, held);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_drain_lets_go_of_who_is_held() {
         let (request, service, _) = upstream(u32::MAX);
         let drain = crate::drain::Drain::default();
@@ -204,7 +220,7 @@ mod tests {
     async fn a_route_can_say_what_is_an_event_stream() {
         let (request, service, asked) = upstream(1);
         let mut request = request("*/*");
-        request.extensions_mut().insert(Patient);
+        request.extensions_mut().insert(Patient(Instant::now()));
         service.oneshot(request).await.unwrap();
         assert_eq!(asked.load(Relaxed), 2);
     }

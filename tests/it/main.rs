@@ -4,6 +4,8 @@
 
 /// What the admin's listener answers, and to whom.
 mod admin;
+/// Who is let into a shared stream: so many at a time, by turns, by the upstream's yes.
+mod admission;
 /// 100 MB each way through the binary, with flat memory.
 mod bulk;
 /// The binary from outside: what it says, and the code that it exits with.
