@@ -7,7 +7,7 @@ use toml::Spanned;
 
 use super::{
     fault::{Fault, Place, Wrong},
-    written::{Count, Headers, Length, Size, Switch, Text, Texts},
+    written::{Count, Counts, Headers, Length, Size, Switch, Text, Texts},
 };
 
 /// The whole file.
@@ -54,6 +54,7 @@ pub(super) struct Window {
 #[serde(deny_unknown_fields, expecting = "a table, such as { hold = \"5s\" }")]
 pub(super) struct Outage {
     pub(super) hold: Option<Spanned<Length>>,
+    pub(super) statuses: Option<Counts>,
 }
 
 #[derive(Default, Deserialize)]

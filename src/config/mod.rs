@@ -5,6 +5,8 @@
 
 use std::{fs, num::NonZeroUsize, time::Duration};
 
+use http::StatusCode;
+
 use crate::{
     net::{Address, Upstream},
     proxy::forward::{self, HostPolicy},
@@ -46,6 +48,8 @@ pub struct Config {
     pub limits: Limits,
     /// How long a request is held and retried while the upstream cannot be reached.
     pub outage_hold: Duration,
+    /// Statuses with which the upstream says to an event stream that there is nobody: taken for no answer.
+    pub outage_statuses: Vec<StatusCode>,
     /// How long the cuts of a graceful end are spread over.
     pub drain_time: Duration,
     /// Routes in the order written; the first match wins. The last one is named `default` and matches everything.
@@ -115,6 +119,7 @@ impl Config {
             forward: forward(source, &file)?,
             limits,
             outage_hold: source.read(file.outage.hold.as_ref(), value::duration)?.unwrap_or(OUTAGE_HOLD),
+            outage_statuses: statuses(source, &file.outage)?,
             drain_time: source.read(file.drain.time.as_ref(), value::duration)?.unwrap_or(DRAIN_TIME),
             warnings: warnings(source, &file, &routes),
             routes,
@@ -126,6 +131,12 @@ impl Config {
     pub fn server(&self) -> server::Limits {
         server::Limits { connections: self.limits.connections.get(), ..server::Limits::default() }
     }
+}
+
+fn statuses(source: file::Source<'_>, outage: &file::Outage) -> Result<Vec<StatusCode>, Fault> {
+    let Some(statuses) = &outage.statuses else { return Ok(Vec::new()) };
+    let each = statuses.0.iter().map(|status| source.read(Some(status), value::status));
+    each.filter_map(Result::transpose).collect()
 }
 
 fn forward(source: file::Source<'_>, file: &file::File) -> Result<forward::Settings, Fault> {

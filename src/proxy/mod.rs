@@ -1,5 +1,6 @@
 //! HTTP: from a client's request to its answer.
 
+pub mod absent;
 pub mod admission;
 pub mod answer;
 mod connector;

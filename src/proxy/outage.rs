@@ -2,16 +2,17 @@
 //! and gives up after any status but 200.
 
 use std::{
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use http::{Request, Response, request::Parts};
+use http::{Request, Response, StatusCode, request::Parts};
 use http_body::Body as _;
 use tokio::time::{Instant, sleep};
 use tower::{Service, ServiceExt as _};
 
-use super::hygiene;
+use super::{absent::Absent, hygiene};
 use crate::{
     body::{self, Relay},
     dice::Dice,
@@ -33,19 +34,28 @@ pub struct Patient(pub Instant);
 /// again, after pauses, until their client has waited for `hold`, and then fail with [`Fault::Outage`].
 ///
 /// It holds a GET without a body that accepts `text/event-stream` or carries [`Patient`]; any other request passes
-/// and fails at once. An answer, whatever its status, ends the wait, and so does the begin of the drain (by
-/// [`Control`], where the request has one). Dropping the future gives up.
+/// and fails at once. An answer ends the wait, whatever its status unless that is one of those that are taken for no
+/// answer, and so does the begin of the drain (by [`Control`], where the request has one). Dropping the future gives
+/// up.
 #[derive(Clone, Debug)]
 pub struct Outage<S> {
     inner: S,
+    /// The same, for requests that are held.
+    insisted: Absent<S>,
     hold: Duration,
     dice: Dice,
 }
 
-impl<S> Outage<S> {
+impl<S: Clone> Outage<S> {
     /// Holds requests for up to `hold`, with pauses that `dice` draws.
     pub fn new(inner: S, hold: Duration, dice: Dice) -> Self {
-        Self { inner, hold, dice }
+        Self { insisted: Absent::new(inner.clone(), Arc::new([])), inner, hold, dice }
+    }
+
+    /// Takes answers with these statuses, to requests that are held, for none.
+    #[must_use]
+    pub fn with_statuses(self, statuses: Arc<[StatusCode]>) -> Self {
+        Self { insisted: Absent::new(self.inner.clone(), statuses), ..self }
     }
 }
 
@@ -66,7 +76,7 @@ where
     fn call(&mut self, request: Request<Relay>) -> Self::Future {
         let (parts, body) = request.into_parts();
         let is_held = hygiene::wants_events(&parts) || parts.extensions.get::<Patient>().is_some();
-        if self.hold.is_zero() || !is_held || !body.is_end_stream() {
+        if !is_held || !body.is_end_stream() {
             return Box::pin(self.inner.call(Request::from_parts(parts, body)));
         }
         Box::pin(self.clone().insist(parts))
@@ -112,16 +122,13 @@ where
 
     /// Behind a pointer, since the compiler cannot see that a service's own future is `Send` from within another.
     fn attempt(&self, request: Request<Relay>) -> BoxFuture<Result<Response<B>, Fault>> {
-        Box::pin(self.inner.clone().oneshot(request))
+        Box::pin(self.insisted.clone().oneshot(request))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering::Relaxed},
-    };
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
     use super::*;
 

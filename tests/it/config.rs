@@ -62,6 +62,7 @@ fn an_upstream_is_all_that_must_be_said() {
         "Limits { memory: 536870912, streams: 20000, connections: 20000, lingering: 1000, admissions: 64, event: 4194304 }"
     );
     assert_eq!((config.outage_hold.as_secs(), config.drain_time.as_secs()), (5, 10));
+    assert!(config.outage_statuses.is_empty());
     routes("", &[DEFAULT]);
 }
 
@@ -239,6 +240,28 @@ fn what_is_no_duration_or_size_is_refused() {
     refused(
         "[[route]]\npath = \"/a\"\nheartbeat = \"0s\"",
         "r.toml:4:13: a heartbeat every zero seconds; write `heartbeat = \"none\"` to turn it off",
+    );
+}
+
+#[test]
+fn what_is_no_status_of_an_error_is_refused() {
+    let config = resolve(&format!("{UPSTREAM}outage.statuses = [502, 404]"), &Flags::default(), &[]).unwrap();
+    assert_eq!(format!("{:?}", config.outage_statuses), "[502, 404]");
+    for status in ["200", "302", "399", "600", "-502", "70000"] {
+        refused(
+            &format!("[outage]\nstatuses = [502, {status}]"),
+            &format!(
+                "r.toml:3:18: `{status}` is no status of an error; write one from 400 to 599, such as 502"
+            ),
+        );
+    }
+    refused(
+        "[outage]\nstatuses = 502",
+        "r.toml:3:12: wrong type: integer `502`; write a list of whole numbers, such as [502, 503]",
+    );
+    refused(
+        "[outage]\nstatuses = [\"502\"]",
+        "r.toml:3:13: wrong type: string \"502\"; write a whole number",
     );
 }
 

@@ -40,6 +40,8 @@ mod limits;
 mod load;
 /// What the log says, and what it never says.
 mod logs;
+/// An upstream that is away, or whose answers say so.
+mod outage;
 /// Sessions: one upstream connection for one client, which it finds again.
 mod private;
 /// What `README.md` says holds: its commands, files, keys, numbers and answers.
