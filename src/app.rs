@@ -10,7 +10,10 @@ use crate::{
     drain::Drain,
     metrics::Metrics,
     net::Dial,
-    proxy::{answer::Answer, forward::Forward, outage::Outage, splice::Splice},
+    proxy::{
+        absent::Absent, admission::Admissions, answer::Answer, forward::Forward, outage::Outage,
+        splice::Splice,
+    },
     registry::{Limits, Registry},
     route::Routes,
     server::Server,
@@ -38,13 +41,23 @@ impl App {
             event: config.limits.event.get(),
             hold: config.outage_hold,
         };
-        let registry =
-            Registry::new(limits, dice.clone(), metrics.clone(), BoxCloneSyncService::new(forward.clone()));
-        // A shared stream asks `forward` itself: it has a patience of its own, one for all who wait. A request of
-        // a client's is held while the upstream is away.
-        let held = BoxCloneSyncService::new(Outage::new(forward, config.outage_hold, dice));
+        let statuses: Arc<[_]> = config.outage_statuses.iter().copied().collect();
+        // A shared stream has a patience of its own, one for all who wait. A request of a client's is held while the
+        // upstream is away.
+        let unheld = BoxCloneSyncService::new(Absent::new(forward.clone(), statuses.clone()));
+        let registry = Registry::new(limits, dice.clone(), metrics.clone(), unheld);
+        let held = Outage::new(forward, config.outage_hold, dice).with_statuses(statuses);
         let routes = Routes::new(config.routes.clone());
-        let splice = Splice::new(held, routes, registry.clone(), &metrics, config.server().stall);
+        let admissions = Admissions::new(config.limits.admissions.get(), &metrics);
+        let stall = config.server().stall;
+        let splice = Splice::new(
+            BoxCloneSyncService::new(held),
+            routes,
+            registry.clone(),
+            admissions,
+            &metrics,
+            stall,
+        );
         // Outermost first: the server's limits, then what no request may do, then the splice.
         let server =
             Server::new(Answer::new(splice.clone(), metrics.clone()), config.server(), drain.clone());

@@ -32,6 +32,9 @@ pub enum Fault {
     /// The upstream's: it took the request and closed the connection without an answer.
     #[error("the upstream closed the connection before it answered")]
     Lost(#[source] BoxError),
+    /// The upstream's: it answered a request for an event stream with a status that stands for nobody there.
+    #[error("the upstream answered with {0}, which is taken for no answer")]
+    Absent(StatusCode),
     /// The upstream's: what it answered is not HTTP, or not for the request that it got.
     #[error("the upstream's answer makes no sense: {reason}")]
     Nonsense {
@@ -55,9 +58,11 @@ impl Fault {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Target => StatusCode::URI_TOO_LONG,
             Self::Head => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::Unreachable(_) | Self::Lost(_) | Self::Nonsense { .. } | Self::Outage(_) => {
-                StatusCode::BAD_GATEWAY
-            }
+            Self::Unreachable(_)
+            | Self::Lost(_)
+            | Self::Absent(_)
+            | Self::Nonsense { .. }
+            | Self::Outage(_) => StatusCode::BAD_GATEWAY,
             Self::Unaccepted(_) => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -66,7 +71,7 @@ impl Fault {
     /// better.
     #[must_use]
     pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Unaccepted(_) | Self::Lost(_))
+        matches!(self, Self::Unreachable(_) | Self::Unaccepted(_) | Self::Lost(_) | Self::Absent(_))
     }
 
     /// The answer: one line of text that repeats nothing of the request. A client's fault also ends the
@@ -100,6 +105,9 @@ impl Fault {
             }
             Self::Unreachable(cause) | Self::Unaccepted(cause) | Self::Lost(cause) => {
                 tracing::warn!(reason = %self, cause = %deepest(cause.as_ref()), "the upstream did not answer");
+            }
+            Self::Absent(status) => {
+                tracing::warn!(status = status.as_u16(), "the upstream's answer is taken for none");
             }
             Self::Outage(last) => {
                 tracing::warn!(last = %last, "an event stream was cut: the upstream is away")

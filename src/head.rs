@@ -39,6 +39,12 @@ impl Head {
         parts
     }
 
+    /// What it costs to keep, in bytes: about.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.headers.iter().map(|(name, value)| 96 + name.as_str().len() + value.len()).sum()
+    }
+
     /// Pages of every origin may read what comes with it.
     #[must_use]
     pub fn is_for_any_origin(&self) -> bool {

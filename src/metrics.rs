@@ -13,7 +13,7 @@ use prometheus_client::{
 
 mod label;
 
-pub use label::{Answer, Connect, Cut, End, Kind, Label, Outcome};
+pub use label::{Admission, Admitting, Answer, Connect, Cut, End, Kind, Label, Outcome};
 
 /// The media type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -25,6 +25,8 @@ pub struct Metrics {
     pub streams: Levels<Kind>,
     /// Upstream connections that nobody listens to.
     pub lingering: Level,
+    /// Clients that are to be let into shared streams.
+    pub admitting: Levels<Admitting>,
     /// Bytes that windows, unread and partial frames hold.
     pub retained_bytes: Level,
     /// Requests that were forwarded, refused by us, or failed at the upstream.
@@ -40,6 +42,8 @@ pub struct RouteMetrics {
     pub clients: Level,
     /// How requests for event streams were answered.
     pub answers: Counts<Answer>,
+    /// What became of admissions to shared streams.
+    pub admissions: Counts<Admission>,
     /// How connections to the upstream were answered.
     pub connects: Counts<Connect>,
     /// How streams ended.
@@ -61,10 +65,13 @@ impl Metrics {
         let routes = Families::register(&mut registry);
         let streams = Family::<Of<Kind>, Gauge>::default();
         registry.register("respool_streams", "Streams that exist", streams.clone());
+        let admitting = Family::<Of<Admitting>, Gauge>::default();
+        registry.register("respool_admitting", "Clients to be let into shared streams", admitting.clone());
         let requests = Family::<Of<Outcome>, Counter>::default();
         registry.register("respool_requests", "Requests, by what became of them", requests.clone());
         Self {
             streams: Levels::new(|kind| streams.get_or_create_owned(&Of { route: None, kind })),
+            admitting: Levels::new(|kind| admitting.get_or_create_owned(&Of { route: None, kind })),
             lingering: level(&mut registry, "respool_lingering", "Upstream connections without a client"),
             retained_bytes: level(
                 &mut registry,
@@ -216,6 +223,7 @@ struct Families {
     replayed: Family<Route, Counter>,
     resets: Family<Route, Counter>,
     answers: Family<Of<Answer>, Counter>,
+    admissions: Family<Of<Admission>, Counter>,
     connects: Family<Of<Connect>, Counter>,
     ends: Family<Of<End>, Counter>,
     cuts: Family<Of<Cut>, Counter>,
@@ -230,6 +238,7 @@ impl Families {
             replayed: family(to, "respool_replayed_events", "Retained events sent to clients that came back"),
             resets: family(to, "respool_resets", "Runs of a stream that an event of it began"),
             answers: family(to, "respool_answers", "Requests for event streams, by how they were answered"),
+            admissions: family(to, "respool_admissions", "Admissions to shared streams, by their answer"),
             connects: family(
                 to,
                 "respool_upstream_connects",
@@ -245,6 +254,7 @@ impl Families {
         RouteMetrics {
             clients: Level(self.clients.get_or_create_owned(&route)),
             answers: counts(&self.answers, name),
+            admissions: counts(&self.admissions, name),
             connects: counts(&self.connects, name),
             ends: counts(&self.ends, name),
             cuts: counts(&self.cuts, name),

@@ -7,7 +7,7 @@ use toml::Spanned;
 
 use super::{
     fault::{Fault, Place, Wrong},
-    written::{Count, Headers, Length, Size, Switch, Text, Texts},
+    written::{Count, Counts, Headers, Length, Size, Switch, Text, Texts},
 };
 
 /// The whole file.
@@ -38,6 +38,7 @@ pub(super) struct Limits {
     pub(super) streams: Option<Spanned<Count>>,
     pub(super) connections: Option<Spanned<Count>>,
     pub(super) lingering: Option<Spanned<Count>>,
+    pub(super) admissions: Option<Spanned<Count>>,
     pub(super) event: Option<Spanned<Size>>,
 }
 
@@ -53,6 +54,7 @@ pub(super) struct Window {
 #[serde(deny_unknown_fields, expecting = "a table, such as { hold = \"5s\" }")]
 pub(super) struct Outage {
     pub(super) hold: Option<Spanned<Length>>,
+    pub(super) statuses: Option<Counts>,
 }
 
 #[derive(Default, Deserialize)]
@@ -68,6 +70,8 @@ pub(super) struct Route {
     pub(super) mode: Option<Spanned<Text>>,
     pub(super) key: Option<Spanned<Texts>>,
     pub(super) admit: Option<Spanned<Text>>,
+    pub(super) admit_timeout: Option<Spanned<Length>>,
+    pub(super) admit_cache: Option<Spanned<Length>>,
     pub(super) pin: Option<Spanned<Switch>>,
     pub(super) pin_headers: Option<Spanned<Headers>>,
     pub(super) linger: Option<Spanned<Length>>,

@@ -23,6 +23,7 @@ const LIMITS: Limits = Limits {
     streams: above_zero(20_000),
     connections: above_zero(20_000),
     lingering: above_zero(1_000),
+    admissions: above_zero(64),
     event: above_zero(4 << 20),
 };
 
@@ -72,6 +73,7 @@ fn limits(source: Source<'_>, written: &file::Limits) -> Result<Limits, Fault> {
         streams: source.read(written.streams.as_ref(), value::count)?.unwrap_or(LIMITS.streams),
         connections: source.read(written.connections.as_ref(), value::count)?.unwrap_or(LIMITS.connections),
         lingering: source.read(written.lingering.as_ref(), value::count)?.unwrap_or(LIMITS.lingering),
+        admissions: source.read(written.admissions.as_ref(), value::count)?.unwrap_or(LIMITS.admissions),
         event: source.read(written.event.as_ref(), value::size)?.unwrap_or(LIMITS.event),
     })
 }

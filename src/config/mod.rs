@@ -5,6 +5,8 @@
 
 use std::{fs, num::NonZeroUsize, time::Duration};
 
+use http::StatusCode;
+
 use crate::{
     net::{Address, Upstream},
     proxy::forward::{self, HostPolicy},
@@ -12,6 +14,7 @@ use crate::{
     server,
 };
 
+mod admission;
 mod fault;
 mod file;
 mod gap;
@@ -46,6 +49,8 @@ pub struct Config {
     pub limits: Limits,
     /// How long a request is held and retried while the upstream cannot be reached.
     pub outage_hold: Duration,
+    /// Statuses with which the upstream says to an event stream that there is nobody: taken for no answer.
+    pub outage_statuses: Vec<StatusCode>,
     /// How long the cuts of a graceful end are spread over.
     pub drain_time: Duration,
     /// Routes in the order written; the first match wins. The last one is named `default` and matches everything.
@@ -65,6 +70,8 @@ pub struct Limits {
     pub connections: NonZeroUsize,
     /// Upstream connections that nobody listens to; the one alone longest ends first.
     pub lingering: NonZeroUsize,
+    /// Clients of shared streams whom the upstream is being asked about; the others wait their turn.
+    pub admissions: NonZeroUsize,
     /// Bytes of one event; a larger one breaks the upstream connection. At most any window's bytes.
     pub event: NonZeroUsize,
 }
@@ -113,6 +120,7 @@ impl Config {
             forward: forward(source, &file)?,
             limits,
             outage_hold: source.read(file.outage.hold.as_ref(), value::duration)?.unwrap_or(OUTAGE_HOLD),
+            outage_statuses: statuses(source, &file.outage)?,
             drain_time: source.read(file.drain.time.as_ref(), value::duration)?.unwrap_or(DRAIN_TIME),
             warnings: warnings(source, &file, &routes),
             routes,
@@ -124,6 +132,12 @@ impl Config {
     pub fn server(&self) -> server::Limits {
         server::Limits { connections: self.limits.connections.get(), ..server::Limits::default() }
     }
+}
+
+fn statuses(source: file::Source<'_>, outage: &file::Outage) -> Result<Vec<StatusCode>, Fault> {
+    let Some(statuses) = &outage.statuses else { return Ok(Vec::new()) };
+    let each = statuses.0.iter().map(|status| source.read(Some(status), value::status));
+    each.filter_map(Result::transpose).collect()
 }
 
 fn forward(source: file::Source<'_>, file: &file::File) -> Result<forward::Settings, Fault> {

@@ -5,6 +5,7 @@ use std::{num::NonZeroUsize, ops::Range, time::Duration};
 use toml::Spanned;
 
 use super::{
+    admission,
     fault::{Fault, Wrong, wrong},
     file::{self, Source},
     gap, key, limits, path, rules, secret, value,
@@ -37,6 +38,8 @@ pub(super) fn default(window: Bounds) -> Route {
         mode: Mode::Private,
         key: None,
         admit: Admit::Upstream,
+        admit_timeout: admission::TIMEOUT,
+        admit_cache: None,
         pin: None,
         linger: PRIVATE_LINGER,
         stamp: Stamp::Auto,
@@ -93,6 +96,7 @@ impl Judge<'_> {
         };
         let (ids, rules) = rules::of(written, self.source)?;
         let (on_gap, gap_event) = gap::of(written, self.source)?;
+        let admission = admission::of(written, self.source)?;
         Ok(Route {
             mode,
             ids,
@@ -101,10 +105,9 @@ impl Judge<'_> {
             gap_event,
             breaks: gap::breaks(written, ids, self.source)?,
             key: self.key(written)?,
-            admit: self
-                .source
-                .read(written.admit.as_ref(), |text| value::choice(text, ADMITS))?
-                .unwrap_or(Admit::Upstream),
+            admit: admission.admit,
+            admit_timeout: admission.timeout,
+            admit_cache: admission.cache,
             pin: self.pin(written, &path.text)?,
             linger: self.source.read(written.linger.as_ref(), value::duration)?.unwrap_or(linger),
             stamp: self
@@ -191,7 +194,6 @@ impl Judge<'_> {
 }
 
 const MODES: &[(&str, Mode)] = &[("private", Mode::Private), ("shared", Mode::Shared), ("pass", Mode::Pass)];
-const ADMITS: &[(&str, Admit)] = &[("upstream", Admit::Upstream), ("none", Admit::None)];
 const STAMPS: &[(&str, Stamp)] = &[("auto", Stamp::Auto), ("always", Stamp::Always), ("never", Stamp::Never)];
 
 struct PathOf {
@@ -199,13 +201,15 @@ struct PathOf {
     matcher: globset::GlobMatcher,
 }
 
-type Idle = Option<(Range<usize>, Wrong)>;
+pub(super) type Idle = Option<(Range<usize>, Wrong)>;
 
 /// The first key that means nothing where requests only pass.
 fn beside_pass(route: &file::Route) -> Idle {
     let keys = [
         ("key", route.key.as_ref().map(Spanned::span)),
         ("admit", route.admit.as_ref().map(Spanned::span)),
+        ("admit_timeout", route.admit_timeout.as_ref().map(Spanned::span)),
+        ("admit_cache", route.admit_cache.as_ref().map(Spanned::span)),
         ("pin", route.pin.as_ref().map(Spanned::span)),
         ("pin_headers", route.pin_headers.as_ref().map(Spanned::span)),
         ("linger", route.linger.as_ref().map(Spanned::span)),
@@ -246,7 +250,5 @@ fn beside_private(route: &file::Route, pinned: bool) -> Idle {
         let remedy = format!("write `mode = \"shared\"`, or leave `{key}` out");
         return Some((span, wrong("the upstream of a private stream is never asked for it again", remedy)));
     }
-    let admit = route.admit.as_ref().filter(|admit| admit.get_ref().as_ref() == "none")?;
-    let remedy = "leave `admit` out, or write `mode = \"shared\"`";
-    Some((admit.span(), wrong("every private stream is asked of the upstream", remedy)))
+    admission::beside_private(route)
 }

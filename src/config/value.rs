@@ -3,6 +3,7 @@
 use std::{num::NonZeroUsize, time::Duration};
 
 use bytesize::ByteSize;
+use http::StatusCode;
 
 use super::fault::{Wrong, wrong};
 
@@ -82,6 +83,14 @@ pub(super) fn count(text: &str) -> Result<NonZeroUsize, Wrong> {
             .ok_or_else(|| wrong("zero leaves nothing", "write a whole number above zero")),
         Err(_) => Err(wrong(format!("`{text}` is negative"), "write a whole number above zero")),
     }
+}
+
+/// A status that may stand for nobody there: what is no error never does.
+pub(super) fn status(text: &str) -> Result<StatusCode, Wrong> {
+    let status = text.parse().ok().and_then(|number| StatusCode::from_u16(number).ok());
+    status.filter(|status| status.is_client_error() || status.is_server_error()).ok_or_else(|| {
+        wrong(format!("`{text}` is no status of an error"), "write one from 400 to 599, such as 502")
+    })
 }
 
 /// One of a few words.

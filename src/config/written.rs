@@ -112,6 +112,29 @@ impl Texts {
     }
 }
 
+/// A list of numbers.
+pub(super) struct Counts(pub(super) Vec<Spanned<Count>>);
+
+impl<'de> Deserialize<'de> for Counts {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Counts;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of whole numbers, such as [502, 503]")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Counts, A::Error> {
+                let mut numbers = Vec::new();
+                while let Some(number) = list.next_element()? {
+                    numbers.push(number);
+                }
+                Ok(Counts(numbers))
+            }
+        }
+        from.deserialize_any(Reader)
+    }
+}
+
 /// Headers whose values are secrets: what is of the wrong type is kept as such, so that no message repeats it.
 pub(super) enum Headers {
     Table(Vec<(Spanned<String>, Spanned<Secret>)>),

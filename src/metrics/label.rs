@@ -76,6 +76,34 @@ label! {
 }
 
 label! {
+    /// Where a client stands that is to be let into a shared stream.
+    Admitting, "state" {
+        /// It waits for its turn, or for somebody whose answer is its own too.
+        Waiting = "waiting",
+        /// The upstream was asked, and it has a place.
+        Asking = "asking",
+        /// The upstream was asked long ago, and it has no place any more.
+        Late = "late",
+    }
+}
+
+label! {
+    /// What became of the admission of a client to a shared stream.
+    Admission, "answer" {
+        /// The upstream said yes: it answered with the stream.
+        Yes = "yes",
+        /// The upstream said no: it answered with anything else.
+        No = "no",
+        /// The upstream did not answer.
+        Failed = "failed",
+        /// A yes from before counted.
+        Cached = "cached",
+        /// Its place was given up, since the upstream was slow to answer; the answer itself is counted when it comes.
+        Late = "late",
+    }
+}
+
+label! {
     /// How a stream ended.
     End, "end" {
         /// The upstream ended it properly.

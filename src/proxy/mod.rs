@@ -1,5 +1,7 @@
 //! HTTP: from a client's request to its answer.
 
+pub mod absent;
+pub mod admission;
 pub mod answer;
 mod connector;
 mod expect;
@@ -11,3 +13,4 @@ pub mod piece;
 pub mod splice;
 pub mod stream;
 mod tunnel;
+mod waiting;

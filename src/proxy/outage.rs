@@ -2,16 +2,17 @@
 //! and gives up after any status but 200.
 
 use std::{
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use http::{Request, Response, request::Parts};
+use http::{Request, Response, StatusCode, request::Parts};
 use http_body::Body as _;
 use tokio::time::{Instant, sleep};
 use tower::{Service, ServiceExt as _};
 
-use super::hygiene;
+use super::{absent::Absent, hygiene};
 use crate::{
     body::{self, Relay},
     dice::Dice,
@@ -24,27 +25,37 @@ const FIRST: Duration = Duration::from_millis(100);
 /// The longest pause of all.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// In a request's extensions: the route says that this is an event stream, whatever its `Accept` says.
+/// In a request's extensions: it is for an event stream, whatever its `Accept` says, and its client has waited since
+/// then.
 #[derive(Clone, Copy, Debug)]
-pub struct Patient;
+pub struct Patient(pub Instant);
 
 /// Holds requests for event streams while the upstream cannot be reached, or loses them unanswered: they are sent
-/// again, after pauses, until `hold` has passed, and then fail with [`Fault::Outage`].
+/// again, after pauses, until their client has waited for `hold`, and then fail with [`Fault::Outage`].
 ///
 /// It holds a GET without a body that accepts `text/event-stream` or carries [`Patient`]; any other request passes
-/// and fails at once. An answer, whatever its status, ends the wait, and so does the begin of the drain (by
-/// [`Control`], where the request has one). Dropping the future gives up.
+/// and fails at once. An answer ends the wait, whatever its status unless that is one of those that are taken for no
+/// answer, and so does the begin of the drain (by [`Control`], where the request has one). Dropping the future gives
+/// up.
 #[derive(Clone, Debug)]
 pub struct Outage<S> {
     inner: S,
+    /// The same, for requests that are held.
+    insisted: Absent<S>,
     hold: Duration,
     dice: Dice,
 }
 
-impl<S> Outage<S> {
+impl<S: Clone> Outage<S> {
     /// Holds requests for up to `hold`, with pauses that `dice` draws.
     pub fn new(inner: S, hold: Duration, dice: Dice) -> Self {
-        Self { inner, hold, dice }
+        Self { insisted: Absent::new(inner.clone(), Arc::new([])), inner, hold, dice }
+    }
+
+    /// Takes answers with these statuses, to requests that are held, for none.
+    #[must_use]
+    pub fn with_statuses(self, statuses: Arc<[StatusCode]>) -> Self {
+        Self { insisted: Absent::new(self.inner.clone(), statuses), ..self }
     }
 }
 
@@ -65,7 +76,7 @@ where
     fn call(&mut self, request: Request<Relay>) -> Self::Future {
         let (parts, body) = request.into_parts();
         let is_held = hygiene::wants_events(&parts) || parts.extensions.get::<Patient>().is_some();
-        if self.hold.is_zero() || !is_held || !body.is_end_stream() {
+        if !is_held || !body.is_end_stream() {
             return Box::pin(self.inner.call(Request::from_parts(parts, body)));
         }
         Box::pin(self.clone().insist(parts))
@@ -79,7 +90,9 @@ where
     B: Send + 'static,
 {
     async fn insist(self, parts: Parts) -> Result<Response<B>, Fault> {
-        let deadline = Instant::now() + self.hold;
+        // Whoever waited for something else before is held for the rest.
+        let since = parts.extensions.get().map_or_else(Instant::now, |Patient(since)| *since);
+        let deadline = since + self.hold;
         let drain = parts.extensions.get::<Control>().map(|control| control.drain().clone());
         let mut longest = FIRST;
         loop {
@@ -109,16 +122,13 @@ where
 
     /// Behind a pointer, since the compiler cannot see that a service's own future is `Send` from within another.
     fn attempt(&self, request: Request<Relay>) -> BoxFuture<Result<Response<B>, Fault>> {
-        Box::pin(self.inner.clone().oneshot(request))
+        Box::pin(self.insisted.clone().oneshot(request))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering::Relaxed},
-    };
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
     use super::*;
 
@@ -174,6 +184,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn who_has_waited_before_is_held_for_the_rest() {
+        for (waited, held) in [(3, 2), (5, 0), (7, 0)] {
+            let (request, service, _) = upstream(u32::MAX);
+            let mut request = request("*/*");
+            request.extensions_mut().insert(Patient(Instant::now()));
+            sleep(Duration::from_secs(waited)).await;
+            let start = Instant::now();
+            assert!(matches!(service.oneshot(request).await, Err(Fault::Outage(_))));
+            assert_eq!(start.elapsed().as_secs_f64().round() as u64, held);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_drain_lets_go_of_who_is_held() {
         let (request, service, _) = upstream(u32::MAX);
         let drain = crate::drain::Drain::default();
@@ -204,7 +227,7 @@ mod tests {
     async fn a_route_can_say_what_is_an_event_stream() {
         let (request, service, asked) = upstream(1);
         let mut request = request("*/*");
-        request.extensions_mut().insert(Patient);
+        request.extensions_mut().insert(Patient(Instant::now()));
         service.oneshot(request).await.unwrap();
         assert_eq!(asked.load(Relaxed), 2);
     }

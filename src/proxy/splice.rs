@@ -8,21 +8,22 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, header, request::Parts, response};
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::BodyExt as _;
-use tokio::sync::oneshot;
 use tower::{Service, ServiceExt as _};
 
 use super::{
+    admission::{Admissions, Admitted, Visit},
     greeting::Greeting,
     hygiene,
     outage::Patient,
     stream::{Body, Kind, Start, StreamBody},
+    waiting::{answered, until_drain},
 };
 use crate::{
     body::{self, BoxError, Relay},
@@ -31,6 +32,7 @@ use crate::{
     id::Asked,
     metrics::{self, Connect, Metrics, RouteMetrics},
     net::{BoxFuture, Control},
+    pump::now,
     registry::{Answer, Entry, Joined, Live, Opened, Registry, Rejoin, Upstream},
     route::{Admit, Key, Keyer, Mode, Route, Routes, has_own_origin},
     window::{Gap, Verdict},
@@ -51,6 +53,7 @@ struct Shared {
     routes: Routes,
     keyer: Keyer,
     registry: Registry,
+    admissions: Admissions,
     metrics: Metrics,
     /// The routes' own numbers, looked up once.
     by_route: HashMap<String, Arc<RouteMetrics>>,
@@ -65,6 +68,7 @@ impl Splice {
         inner: Upstream,
         routes: Routes,
         registry: Registry,
+        admissions: Admissions,
         metrics: &Metrics,
         stall: Duration,
     ) -> Self {
@@ -72,7 +76,8 @@ impl Splice {
             routes.iter().map(|route| (route.name.clone(), Arc::new(metrics.route(&route.name)))).collect();
         let keyer = Keyer::new(registry.dice().secret());
         let metrics = metrics.clone();
-        Self { inner, shared: Arc::new(Shared { routes, keyer, registry, metrics, by_route, stall }) }
+        let shared = Shared { routes, keyer, registry, admissions, metrics, by_route, stall };
+        Self { inner, shared: Arc::new(shared) }
     }
 
     /// Subscribes to the streams that are pinned.
@@ -129,22 +134,6 @@ fn ask(upstream: &Upstream, request: Request<Relay>) -> BoxFuture<Result<Respons
     Box::pin(upstream.clone().oneshot(request))
 }
 
-/// Waits for a stream to be opened. A drain lets go of who waits: it would only hold up the end.
-async fn answered(line: oneshot::Receiver<Answer>, connection: Option<&Control>) -> Result<Answer, Fault> {
-    let begun = async {
-        match connection {
-            Some(connection) => connection.drain().begun().await,
-            None => std::future::pending().await,
-        }
-    };
-    let given_up = |why: &'static str| Fault::Outage(Box::new(Fault::Lost(why.into())));
-    tokio::select! {
-        // The stream's task is gone; so is the stream.
-        answer = line => answer.map_err(|_| given_up("the stream was given up")),
-        () = begun => Err(given_up("the drain began")),
-    }
-}
-
 /// One request that may be for an event stream.
 struct Call {
     inner: Upstream,
@@ -155,18 +144,20 @@ struct Call {
     body: Relay,
     asked: Asked,
     key: Key,
+    came: Instant,
     gets_ids: bool,
     is_event_source: bool,
 }
 
 impl Call {
     fn new(inner: Upstream, shared: Arc<Shared>, route: Arc<Route>, request: Request<Relay>) -> Self {
+        let came = now();
         let (mut parts, body) = request.into_parts();
         let asked = head::asked(&parts.headers);
         let (gets_ids, is_event_source) = (head::gets_ids(&route, &parts), head::is_event_source(&parts));
         let key = shared.keyer.key(&route, &parts);
         if route.path.is_some() || hygiene::wants_events(&parts) {
-            parts.extensions.insert(Patient);
+            parts.extensions.insert(Patient(came.into()));
             parts.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         // Ids that we made mean nothing to the upstream, and of several lines only one counts.
@@ -178,7 +169,7 @@ impl Call {
         }
         let metrics = shared.route_metrics(&route);
         let parts = Arc::new(parts);
-        Self { inner, shared, route, metrics, parts, body, asked, key, gets_ids, is_event_source }
+        Self { inner, shared, route, metrics, parts, body, asked, key, came, gets_ids, is_event_source }
     }
 
     async fn answer(self) -> Result<Response<Body>, Fault> {
@@ -251,14 +242,18 @@ impl Call {
     async fn shared_stream(self) -> Result<Response<Body>, Fault> {
         match self.enter() {
             Some(Entry::Live(live, joined)) => self.join(&live, joined).await,
-            Some(Entry::Down(live, joined)) => Ok(self.joined(live.head.to_parts(), joined, None)),
-            Some(Entry::Line(line)) => match answered(line, self.parts.extensions.get::<Control>()).await? {
+            Some(Entry::Down(head, joined)) => Ok(self.joined(head.to_parts(), joined, None)),
+            Some(Entry::Line(line)) => match answered(line, self.connection()).await? {
                 Answer::Opened(head, joined, spoken) => {
+                    self.shared.admissions.said_yes(&self.visit(false), &head, self.came);
                     let greeting = spoken.filter(|_| is_new(joined.verdict)).map(Greeting::of_the_pump);
                     Ok(self.joined(*head, joined, greeting))
                 }
                 Answer::Live(live, joined) => self.join(&live, joined).await,
-                Answer::Refused(response) => Ok(response.map(Body::from)),
+                Answer::Refused(response) => {
+                    self.shared.admissions.said_no(&self.visit(false));
+                    Ok(response.map(Body::from))
+                }
                 Answer::Failed(fault) => Err(fault),
             },
             Some(Entry::Foreign) => self.new_session(Verdict::Foreign).await,
@@ -276,18 +271,26 @@ impl Call {
         if self.needs_no_asking(live) && hello.is_none() {
             return Ok(self.joined(live.head.to_parts(), joined, None));
         }
-        let (head, body) = self.ask(body::empty()).await?.into_parts();
-        if !head::is_stream(&head) {
-            self.metrics.connects.count(Connect::Refused);
-            return Ok(Response::from_parts(head, Body::Relay(body)));
-        }
+        let visit = self.visit(matches!(joined.verdict, Verdict::Resumed { .. }));
+        let admitted = self.shared.admissions.admit(visit, self.ask(body::empty()));
+        let (head, body) = match until_drain(admitted, self.connection()).await? {
+            Admitted::Yes(head, body) => (*head, body),
+            Admitted::Remembered(head) => return Ok(self.joined(head.to_parts(), joined, None)),
+            Admitted::No(response) => {
+                self.metrics.connects.count(Connect::Refused);
+                return Ok(response.map(Body::from));
+            }
+        };
         let limit = self.shared.registry.limits().event;
         let greeting = hello.map(|hello| Greeting::read(hello, limit, joined.cursor.fence(), body));
         Ok(self.joined(head, joined, greeting))
     }
 
     fn enter(&self) -> Option<Entry> {
-        let admits = |live: &Live| self.needs_no_asking(live);
+        let admits = |live: &Live| {
+            let open = self.needs_no_asking(live).then(|| live.head.clone());
+            open.or_else(|| self.remembered())
+        };
         self.shared.registry.enter(self.key, &self.route, &self.asked, &self.parts, &admits)
     }
 
@@ -302,6 +305,24 @@ impl Call {
         let stamped =
             Stamped { parts: &self.parts, route: &self.route, is_event_source: self.is_event_source };
         stamped.respond(&self.shared, self.metrics.clone(), head, joined, Kind::Shared(member, greeting))
+    }
+
+    /// The head of a yes to this very client, if one is remembered.
+    fn remembered(&self) -> Option<Head> {
+        self.route.admit_cache?;
+        let identity = self.shared.keyer.identity(&self.parts);
+        self.shared.admissions.remembered(self.key, identity, now()).map(|head| Head::clone(&head))
+    }
+
+    /// This client, as one that is to be let into its stream.
+    fn visit(&self, returns: bool) -> Visit<'_> {
+        let known = self.route.admit_cache.map(|time| (self.shared.keyer.identity(&self.parts), time));
+        let (timeout, metrics) = (self.route.admit_timeout, &*self.metrics);
+        Visit { key: self.key, known, returns, timeout, metrics }
+    }
+
+    fn connection(&self) -> Option<&Control> {
+        self.parts.extensions.get()
     }
 
     /// Sends this client's own request to the upstream.

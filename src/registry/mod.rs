@@ -33,7 +33,7 @@ use crate::{
 };
 
 pub use session::{Opened, Rejoin, Session};
-pub use shared::{Answer, Entry, Live, Member, SharedStream, Spoken};
+pub use shared::{Admits, Answer, Entry, Live, Member, SharedStream, Spoken};
 
 /// The upstream: a request in, its answer out.
 pub type Upstream = BoxCloneSyncService<http::Request<Relay>, http::Response<Relay>, Fault>;

@@ -109,12 +109,15 @@ pub enum Entry {
     /// The stream is live, and this is its place.
     Live(Arc<Live>, Joined),
     /// The upstream is away; what the client missed is here, and it needs nobody's permission to have it.
-    Down(Arc<Live>, Joined),
+    Down(Head, Joined),
     /// It is being opened: wait.
     Line(oneshot::Receiver<Answer>),
     /// The id is none of ours: a matter between this client and the upstream.
     Foreign,
 }
+
+/// With which head a client is served without asking the upstream, if it may be.
+pub type Admits<'a> = &'a dyn Fn(&Live) -> Option<Head>;
 
 /// A client of a shared stream, for as long as it is one.
 #[derive(Clone, Debug)]
@@ -122,7 +125,7 @@ pub struct Member(#[expect(dead_code, reason = "held for its drop")] Arc<()>);
 
 impl Registry {
     /// A client comes to a shared stream. `None` when there are too many streams: its own passes without ids. While the
-    /// upstream is away, a client that comes back is served from the window where `admits` says that it need not be asked.
+    /// upstream is away, a client that comes back is served from the window where `admits` says with which head it may be without asking.
     #[must_use]
     pub fn enter(
         &self,
@@ -130,7 +133,7 @@ impl Registry {
         route: &Arc<Route>,
         asked: &Asked,
         request: &Arc<Parts>,
-        admits: &dyn Fn(&Live) -> bool,
+        admits: Admits<'_>,
     ) -> Option<Entry> {
         let mut all = lock(&self.0.shared);
         if let Some(entry) = all.get(&key).and_then(|stream| stream.enter(asked, request, admits)) {
@@ -205,7 +208,7 @@ impl SharedStream {
     }
 
     /// `None` where another stream has to be opened.
-    fn enter(&self, asked: &Asked, request: &Arc<Parts>, admits: &dyn Fn(&Live) -> bool) -> Option<Entry> {
+    fn enter(&self, asked: &Asked, request: &Arc<Parts>, admits: Admits<'_>) -> Option<Entry> {
         let mut state = lock(&self.state);
         match &state.phase {
             Phase::Closed => None,
@@ -228,20 +231,39 @@ impl SharedStream {
                 Some(self.line_up(&mut state, request, verdict, None))
             }
             Phase::Down(live) => {
-                let (verdict, cursor) = live.window.attach(asked, now());
-                let joined = Joined::new(verdict, cursor, self.route.on_gap);
-                let goes_on = live.window.look(|window| window.ended()).is_none();
-                match verdict {
-                    Verdict::Foreign => Some(Entry::Foreign),
-                    // Of a window that has ended there is nothing for one who has everything but the cut.
-                    Verdict::Resumed { missed, .. } if (goes_on || missed > 0) && admits(live) => {
-                        Some(Entry::Down(live.clone(), joined))
-                    }
-                    verdict if goes_on => Some(self.line_up(&mut state, request, verdict, Some(joined))),
-                    Verdict::Fresh => Some(self.line_up(&mut state, request, verdict, None)),
-                    _ => Some(self.line_up(&mut state, request, Verdict::Gap(Gap::Generation), None)),
+                let live = live.clone();
+                Some(self.enter_down(&mut state, &live, asked, request, admits))
+            }
+        }
+    }
+
+    /// A client comes while the upstream is away.
+    fn enter_down(
+        &self,
+        state: &mut State,
+        live: &Live,
+        asked: &Asked,
+        request: &Arc<Parts>,
+        admits: Admits<'_>,
+    ) -> Entry {
+        let (verdict, cursor) = live.window.attach(asked, now());
+        let joined = Joined::new(verdict, cursor, self.route.on_gap);
+        let goes_on = live.window.look(|window| window.ended()).is_none();
+        // Of a window that has ended there is nothing for one who has everything but the cut.
+        let has_something = |missed| goes_on || missed > 0;
+        match verdict {
+            Verdict::Foreign => return Entry::Foreign,
+            Verdict::Resumed { missed, .. } if has_something(missed) => {
+                if let Some(head) = admits(live) {
+                    return Entry::Down(head, joined);
                 }
             }
+            _ => {}
+        }
+        match verdict {
+            verdict if goes_on => self.line_up(state, request, verdict, Some(joined)),
+            Verdict::Fresh => self.line_up(state, request, verdict, None),
+            _ => self.line_up(state, request, Verdict::Gap(Gap::Generation), None),
         }
     }
 

@@ -24,6 +24,17 @@ impl fmt::Display for Key {
     }
 }
 
+/// Who a request may come from, and what it asks for: a keyed hash of everything in it that could mean somebody else,
+/// whatever the route's key leaves out. What one identity may have, another may not.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Identity(u128);
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0 >> 96)
+    }
+}
+
 /// Makes keys. Its secret lives as long as the process, as windows do.
 #[derive(Clone)]
 pub struct Keyer(SipHasher13);
@@ -51,6 +62,15 @@ impl Keyer {
             None => sum.everything(request),
         }
         Key(sum.0.finish128().as_u128())
+    }
+
+    /// The identity of a request. Its `Origin` counts as it was sent: the answer may be for that one alone.
+    #[must_use]
+    pub fn identity(&self, request: &Parts) -> Identity {
+        let mut sum = Sum(self.0);
+        sum.everything(request);
+        sum.part(&KeyPart::Header(header::ORIGIN), request);
+        Identity(sum.0.finish128().as_u128())
     }
 }
 
@@ -185,6 +205,8 @@ mod tests {
             mode: Mode::Shared,
             key,
             admit: Admit::Upstream,
+            admit_timeout: Duration::ZERO,
+            admit_cache: None,
             pin: None,
             linger: Duration::ZERO,
             stamp: Stamp::Auto,
@@ -259,6 +281,30 @@ mod tests {
             ],
         );
         check(None, plain, back, true);
+    }
+
+    #[test]
+    fn an_identity_is_everything_that_could_mean_somebody_else_and_the_origin_as_sent() {
+        let identity = |uri: &str, headers: &[(&str, &str)]| {
+            let mut request = Request::get(uri);
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            Keyer::new(7).identity(&request.body(()).unwrap().into_parts().0)
+        };
+        let plain = identity("/e", &[("host", "h"), ("cookie", "a=1")]);
+        for (uri, headers) in [
+            ("/e?a", &[("host", "h"), ("cookie", "a=1")][..]),
+            ("/e", &[("host", "h"), ("cookie", "a=2")]),
+            ("/e", &[("host", "h")]),
+            ("/e", &[("host", "h"), ("cookie", "a=1"), ("authorization", "x")]),
+            ("/e", &[("host", "h"), ("cookie", "a=1"), ("origin", "http://g")]),
+            ("/e", &[("host", "h"), ("cookie", "a=1"), ("origin", "http://h")]),
+        ] {
+            assert_ne!(identity(uri, headers), plain, "{uri} {headers:?}");
+        }
+        let back = [("cookie", "a=1"), ("host", "h"), ("last-event-id", "7"), ("user-agent", "x")];
+        assert_eq!(identity("/e", &back), plain);
     }
 
     #[test]

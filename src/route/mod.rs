@@ -11,7 +11,7 @@ use crate::{rules::Rules, window::Bounds};
 
 pub use gap::GapEvent;
 pub(crate) use key::has_own_origin;
-pub use key::{Key, Keyer};
+pub use key::{Identity, Key, Keyer};
 
 /// What the operator says of the requests whose path matches.
 #[derive(Clone, Debug)]
@@ -26,6 +26,10 @@ pub struct Route {
     pub key: Option<Vec<KeyPart>>,
     /// Whether the upstream is asked before a client joins a shared stream.
     pub admit: Admit,
+    /// How long an admission has a place among the bounded ones; it goes on waiting without.
+    pub admit_timeout: Duration,
+    /// How long the upstream's yes to a client counts for its return; `None` asks each time.
+    pub admit_cache: Option<Duration>,
     /// A shared stream that is subscribed at start and never let go.
     pub pin: Option<Pin>,
     /// How long a pump is kept when its last client has gone.

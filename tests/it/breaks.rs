@@ -300,3 +300,24 @@ async fn an_id_of_the_upstreams_from_before_a_loss_or_an_end_is_no_place_behind_
         assert_eq!(later.resume(), "resumed; missed=0");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_yes_that_is_remembered_serves_a_resume_while_the_upstream_is_away() {
+    let mut world = World::new(&OPEN.replace("admit = 'none'", "admit = 'upstream'\nadmit_cache = '30s'"));
+    let mut client = world.send(&(event_source("/e", "") + "\nAuthorization: good")).await;
+    let mut upstream = world.origin.accept().await;
+    upstream.begin_with("X-For: good\n").await;
+    upstream.events(["a"]).await;
+    let id = client.id().await;
+    drop(client);
+    upstream.events(["b"]).await;
+    lose(&world, upstream).await;
+    let good = event_source("/e", &id) + "\nAuthorization: good";
+    let mut back = world.request(&good).await;
+    assert_eq!((back.data().await, back.resume()), (vec!["b".to_owned()], "resumed; missed=1"));
+    assert_eq!(back.headers["x-for"], "good");
+    let mut other = world.send(&(event_source("/e", &id) + "\nAuthorization: another")).await;
+    seconds(3).await;
+    other.read().await;
+    assert_eq!((other.status, other.text()), (0, String::new()), "a yes is for who got it");
+}

@@ -36,7 +36,13 @@ fn summary(route: &Route) -> String {
         write!(line, " pin={} {:?}", pin.target, pin.headers).unwrap();
     }
     let (window, beat) = (route.window, route.heartbeat);
-    write!(line, " admit={:?} linger={:?} stamp={:?}", route.admit, route.linger, route.stamp).unwrap();
+    write!(line, " admit={:?}", route.admit).unwrap();
+    let waits = route.admit_timeout.as_secs();
+    match route.admit_cache {
+        None if waits == 5 => {}
+        cache => write!(line, "/{waits}s/{cache:?}").unwrap(),
+    }
+    write!(line, " linger={:?} stamp={:?}", route.linger, route.stamp).unwrap();
     write!(line, " beat={beat:?} prime={}", route.prime).unwrap();
     write!(line, " window={}/{}/{:?}", window.events, window.bytes, window.age).unwrap();
     line
@@ -53,9 +59,10 @@ fn an_upstream_is_all_that_must_be_said() {
     assert_eq!(format!("{:?}", config.forward.host), "Keep");
     assert_eq!(
         format!("{:?}", config.limits),
-        "Limits { memory: 536870912, streams: 20000, connections: 20000, lingering: 1000, event: 4194304 }"
+        "Limits { memory: 536870912, streams: 20000, connections: 20000, lingering: 1000, admissions: 64, event: 4194304 }"
     );
     assert_eq!((config.outage_hold.as_secs(), config.drain_time.as_secs()), (5, 10));
+    assert!(config.outage_statuses.is_empty());
     routes("", &[DEFAULT]);
 }
 
@@ -136,6 +143,18 @@ fn every_key_of_a_route_is_heard() {
 }
 
 #[test]
+fn what_is_said_of_admissions_is_heard() {
+    routes(
+        "[[route]]\npath = \"/a\"\nmode = \"shared\"\nadmit_timeout = \"1s\"\nadmit_cache = \"30s\"\n",
+        &[
+            "/a Shared admit=Upstream/1s/Some(30s) linger=300s stamp=Auto beat=Some(15s) prime=true \
+             window=2048/4194304/300s",
+            DEFAULT,
+        ],
+    );
+}
+
+#[test]
 fn what_is_not_toml_is_refused_with_its_place() {
     refused("listen = ", "r.toml:2:10: string values must be quoted; expected literal string");
     refused("[limits]\nmemory = \"1MiB\nstreams = 2", "r.toml:3:15: invalid basic string; expected `\"`");
@@ -151,12 +170,15 @@ fn an_unknown_key_is_refused_with_those_that_are_known() {
     refused("[drain]\ntimes = \"1s\"", "r.toml:3:1: unknown key `times`; known here: `time`");
     refused(
         "[limits]\nevents = 4",
-        "r.toml:3:1: unknown key `events`; known here: `memory`, `streams`, `connections`, `lingering`, `event`",
+        "r.toml:3:1: unknown key `events`; known here: `memory`, `streams`, `connections`, `lingering`, \
+         `admissions`, `event`",
     );
-    refused(
-        "[[route]]\npath = \"/a\"\non_gape = \"fresh\"",
-        "r.toml:4:1: unknown key `on_gape`; known here: `path`, `mode`, `key`, `admit`, `pin`, `pin_headers`, `linger`, \
-         `stamp`, `heartbeat`, `prime`, `window`, `ids`, `keep_ids_of`, `type`, `reset`, `ephemeral`, `retain`, `hello`, `hello_events`, `hello_wait`, `on_gap`, `gap_event`, `on_break`, `upstream_resumes`",
+    let unknown =
+        resolve(&format!("{UPSTREAM}[[route]]\npath = \"/a\"\non_gape = 1"), &Flags::default(), &[]);
+    let unknown = unknown.unwrap_err().to_string();
+    assert!(
+        unknown.starts_with("r.toml:4:1: unknown key `on_gape`; known here: `path`, `mode`, `key`, "),
+        "{unknown}"
     );
 }
 
@@ -220,6 +242,28 @@ fn what_is_no_duration_or_size_is_refused() {
     refused(
         "[[route]]\npath = \"/a\"\nheartbeat = \"0s\"",
         "r.toml:4:13: a heartbeat every zero seconds; write `heartbeat = \"none\"` to turn it off",
+    );
+}
+
+#[test]
+fn what_is_no_status_of_an_error_is_refused() {
+    let config = resolve(&format!("{UPSTREAM}outage.statuses = [502, 404]"), &Flags::default(), &[]).unwrap();
+    assert_eq!(format!("{:?}", config.outage_statuses), "[502, 404]");
+    for status in ["200", "302", "399", "600", "-502", "70000"] {
+        refused(
+            &format!("[outage]\nstatuses = [502, {status}]"),
+            &format!(
+                "r.toml:3:18: `{status}` is no status of an error; write one from 400 to 599, such as 502"
+            ),
+        );
+    }
+    refused(
+        "[outage]\nstatuses = 502",
+        "r.toml:3:12: wrong type: integer `502`; write a list of whole numbers, such as [502, 503]",
+    );
+    refused(
+        "[outage]\nstatuses = [\"502\"]",
+        "r.toml:3:13: wrong type: string \"502\"; write a whole number",
     );
 }
 
@@ -331,6 +375,26 @@ fn what_has_no_effect_is_refused() {
     refused(
         &route("mode = \"shared\"\npin_headers = {}"),
         "r.toml:5:15: `pin_headers` has no effect without a pin; write `pin = true`, or leave it out",
+    );
+    for (key, column) in [("admit_timeout", 17), ("admit_cache", 15)] {
+        refused(
+            &route(&format!("{key} = \"5s\"")),
+            &format!(
+                "r.toml:4:{column}: every private stream is asked of the upstream; leave `{key}` out, or write `mode = \"shared\"`"
+            ),
+        );
+        refused(
+            &route(&format!("mode = \"shared\"\n{key} = \"0s\"")),
+            &format!("r.toml:5:{column}: zero leaves nothing; write a duration above zero, such as \"5m\""),
+        );
+        refused(
+            &route(&format!("mode = \"pass\"\n{key} = \"5s\"")),
+            &format!("r.toml:5:{column}: `{key}` has no effect where requests only pass; {pass}"),
+        );
+    }
+    refused(
+        &route("mode = \"shared\"\nadmit = \"none\"\nadmit_cache = \"30s\""),
+        "r.toml:6:15: `admit_cache` has no effect where nobody is asked; write `admit = \"upstream\"`, or leave it out",
     );
     refused(
         &route("admit = \"none\""),

@@ -4,6 +4,8 @@
 
 /// What the admin's listener answers, and to whom.
 mod admin;
+/// Who is let into a shared stream: so many at a time, by turns, by the upstream's yes.
+mod admission;
 /// A shared stream that loses its upstream: who is cut, who stays, and what they are told.
 mod breaks;
 /// 100 MB each way through the binary, with flat memory.
@@ -40,6 +42,8 @@ mod limits;
 mod load;
 /// What the log says, and what it never says.
 mod logs;
+/// An upstream that is away, or whose answers say so.
+mod outage;
 /// Sessions: one upstream connection for one client, which it finds again.
 mod private;
 /// What `README.md` says holds: its commands, files, keys, numbers and answers.

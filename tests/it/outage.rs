@@ -1,0 +1,111 @@
+//! An upstream that is away, or whose answers say so: requests for streams are held, tried again, and cut without an
+//! answer.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::support::world::{Client, Ended, World, event_source, settle};
+
+const STATUSES: &str = "[outage]\nstatuses = [502, 503]\n";
+const SHARED: &str = "[[route]]\npath = '/e'\nmode = 'shared'\nkey = ['path']\nheartbeat = 'none'\n";
+
+/// The upstream says this to whatever comes for so long. How often it did.
+async fn say(world: &mut World, status: u16, time: Duration) -> usize {
+    let (mut said, end) = (0, Instant::now() + time);
+    while Instant::now() < end {
+        while let Some(mut exchange) = world.origin.waiting().await {
+            exchange
+                .raw(format!("HTTP/1.1 {status} No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"))
+                .await;
+            said += 1;
+        }
+        settle().await;
+    }
+    said
+}
+
+async fn is_cut(client: &mut Client) -> bool {
+    client.read().await;
+    (client.status, client.end) == (0, Some(Ended::Cut))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_that_stands_for_nobody_holds_a_request_for_a_stream() {
+    for (route, status) in [("", 502), ("", 503), (SHARED, 502)] {
+        let mut world = World::new(&format!("{STATUSES}{route}"));
+        let mut client = world.send(&event_source("/e", "")).await;
+        assert!(say(&mut world, status, Duration::from_secs(2)).await > 1);
+        client.read().await;
+        assert_eq!((client.status, client.end), (0, None));
+        let mut upstream = world.origin.accept().await;
+        upstream.begin().await;
+        upstream.events(["a"]).await;
+        assert_eq!((client.data().await, client.resume()), (vec!["a".to_owned()], "fresh"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_cut_without_an_answer_when_hold_is_over() {
+    for route in ["", SHARED] {
+        let mut world = World::new(&format!("{STATUSES}{route}"));
+        let mut client = world.send(&event_source("/e", "")).await;
+        say(&mut world, 502, Duration::from_millis(4500)).await;
+        client.read().await;
+        assert_eq!(client.end, None);
+        assert!(say(&mut world, 502, Duration::from_millis(2500)).await > 0);
+        assert!(is_cut(&mut client).await);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_other_status_and_any_other_request_passes() {
+    let get = |accept: &str| format!("GET /x HTTP/1.1\nHost: h\nAccept: {accept}");
+    let post = "POST /x HTTP/1.1\nHost: h\nAccept: text/event-stream\nContent-Length: 0";
+    for (file, request, status) in [
+        (STATUSES, get("text/event-stream"), 500),
+        (STATUSES, get("text/event-stream"), 404),
+        (STATUSES, get("*/*"), 502),
+        (STATUSES, post.to_owned(), 502),
+        ("", get("text/event-stream"), 502),
+    ] {
+        let mut world = World::new(file);
+        let mut client = world.send(&request).await;
+        assert_eq!(say(&mut world, status, Duration::from_millis(10)).await, 1);
+        client.read().await;
+        assert_eq!((client.status, client.text()), (status, String::new()), "{request}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pump_and_an_admission_take_it_for_an_outage_too() {
+    let mut world = World::new(&format!("{STATUSES}{SHARED}"));
+    let (mut first, mut upstream) = world.open("/e").await;
+    upstream.send("id: 41\ndata: a\n\n").await;
+    assert_eq!(first.data().await, ["a"]);
+    let mut second = world.send(&event_source("/e", "")).await;
+    assert!(say(&mut world, 502, Duration::from_secs(1)).await > 1);
+    world.origin.accept().await.begin().await;
+    second.read().await;
+    assert_eq!(second.status, 200);
+    drop(upstream);
+    // A refusal would have been the end of the one whose request it was, and of the id.
+    assert!(say(&mut world, 503, Duration::from_secs(5)).await > 1);
+    let mut again = world.origin.accept().await;
+    assert_eq!(again.header("last-event-id"), Some("41"));
+    again.begin().await;
+    let failed = world.metric("respool_upstream_connects_total{route=\"/e\",outcome=\"failed\"}");
+    assert!(failed > 1, "{failed}");
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(world.metric("respool_upstream_connects_total{route=\"/e\",outcome=\"refused\"}"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_no_time_to_hold_it_is_cut_at_once() {
+    for route in ["", SHARED] {
+        let mut world = World::new(&format!("[outage]\nhold = '0s'\nstatuses = [502]\n{route}"));
+        let mut client = world.send(&event_source("/e", "")).await;
+        assert_eq!(say(&mut world, 502, Duration::from_millis(20)).await, 1);
+        assert!(is_cut(&mut client).await);
+    }
+}
