@@ -25,29 +25,62 @@ export function text(n) {
 
 /** An event server as people write them: it numbers its events in their data, and has never heard of ids. */
 export class Origin {
-  /** Connections that were ever made to a path, and those that are open. */
+  /** Connections that were ever made to a path, and those that are open. A query counts as another path. */
   asked = new Map();
   open = new Map();
   /** How many requests brought an id: ours must not come here, and the server has none. */
   ids = 0;
+  /** The one other origin whose pages may come here, and how often a browser asked whether they may. */
+  allowed;
+  preflights = 0;
   /** The number of the last event. */
   n = 0;
-  #feeds = new Set();
+  #feeds = new Map();
+  #app = express();
   #heart;
   #mouth;
 
-  static async start(pages = {}) {
+  /**
+   * `beats`: whether frames without data come in between; `mixes`: whether a path's lines end now so, now so; `more`:
+   * what else it answers.
+   */
+  static async start(pages = {}, { beats = true, mixes = () => true, more = () => {} } = {}) {
     const origin = new Origin();
-    const app = express();
-    for (const path of ["/feed", "/shared", "/admitted"]) {
-      app.get(path, (request, response) => origin.#feed(path, request, response));
+    const app = origin.#app;
+    more(app);
+    app.use("/feed", (request, response, next) => origin.#strict(request, response, next));
+    for (const path of ["/feed", "/feed/:who", "/shared", "/admitted"]) {
+      app.get(path, (request, response) => origin.#feed(request.originalUrl, request, response));
     }
     for (const [path, page] of Object.entries(pages)) app.get(path, (_, response) => response.send(page));
-    origin.server = app.listen(0, "127.0.0.1");
-    await once(origin.server, "listening");
-    origin.url = `http://127.0.0.1:${origin.server.address().port}`;
-    origin.#heart = setInterval(() => origin.#write(": beat\n\n"), 50);
+    await origin.up();
+    Object.assign(origin, { beats, mixes });
+    if (beats) origin.#heart = setInterval(() => origin.beat(), 50);
     return origin;
+  }
+
+  /** It listens, again on the port that it had before. */
+  async up() {
+    this.server = this.#app.listen(this.port ?? 0, "127.0.0.1");
+    await once(this.server, "listening");
+    this.port = this.server.address().port;
+    this.url = `http://127.0.0.1:${this.port}`;
+  }
+
+  /** It is gone, and so are its connections. */
+  async down() {
+    this.server.close();
+    this.server.closeAllConnections();
+    await once(this.server, "close");
+  }
+
+  /** Pages of `allowed` may come here, with the headers that it has heard of. */
+  #strict(request, response, next) {
+    if (!request.get("origin")) return next();
+    response.set({ "Access-Control-Allow-Origin": this.allowed ?? "null", Vary: "Origin" });
+    if (request.method !== "OPTIONS") return next();
+    this.preflights += 1;
+    response.set("Access-Control-Allow-Headers", "Content-Type, Authorization").status(204).end();
   }
 
   /** Everybody who is connected gets what happens from now on. */
@@ -56,8 +89,9 @@ export class Origin {
     this.open.set(path, (this.open.get(path) ?? 0) + 1);
     if (request.get("last-event-id")) this.ids += 1;
     response.set({ "Content-Type": "text/event-stream", "Cache-Control": "no-cache" });
-    response.write("retry: 200\n\n");
-    this.#feeds.add(response);
+    if (this.beats) response.write("retry: 200\n\n");
+    else response.flushHeaders();
+    this.#feeds.set(response, path);
     response.on("close", () => {
       this.#feeds.delete(response);
       this.open.set(path, this.open.get(path) - 1);
@@ -65,8 +99,8 @@ export class Origin {
   }
 
   /** An event every few milliseconds, until `quiet`. */
-  talk() {
-    this.#mouth = setInterval(() => this.say(), 5);
+  talk(pause = 5) {
+    this.#mouth = setInterval(() => this.say(), pause);
   }
 
   quiet() {
@@ -76,13 +110,17 @@ export class Origin {
   /** One event: in lines that end as they like, with a comment in between now and then. */
   say() {
     const n = ++this.n;
-    const end = n % 3 ? "\n" : "\r\n";
     const lines = [`data: {"n":${n},`, ...(n % 5 ? [] : [": in between"]), `data: "text":"${text(n)}"}`];
-    this.#write(lines.join(end) + end + end);
+    // Frames with nothing but this would be events to some clients.
+    if (!this.beats) lines.unshift("retry: 200");
+    const frame = (end) => lines.join(end) + end + end;
+    const frames = [frame("\n"), frame("\r\n")];
+    for (const [feed, path] of this.#feeds) feed.write(frames[n % 3 === 0 && this.mixes(path) ? 1 : 0]);
   }
 
-  #write(bytes) {
-    for (const feed of this.#feeds) feed.write(bytes);
+  /** A frame without data. */
+  beat() {
+    for (const feed of this.#feeds.keys()) feed.write(": beat\n\n");
   }
 
   stop() {
@@ -93,18 +131,8 @@ export class Origin {
   }
 }
 
-/** The binary, with a configuration file of its own. */
-export class Respool {
-  static async start(upstream) {
-    const respool = new Respool();
-    respool.place = mkdtempSync(join(tmpdir(), "respool-clients-"));
-    const file = join(respool.place, "respool.toml");
-    writeFileSync(
-      file,
-      `listen = "127.0.0.1:0"
-admin = "127.0.0.1:0"
-drain = { time = "1s" }
-
+/** What `Origin` needs. */
+const ROUTES = `
 [[route]]
 path = "/shared"
 mode = "shared"
@@ -118,8 +146,15 @@ key = ["path"]
 
 [[route]]
 path = "/feed"
-`,
-    );
+`;
+
+/** The binary, with a configuration file of its own. */
+export class Respool {
+  static async start(upstream, routes = ROUTES) {
+    const respool = new Respool();
+    respool.place = mkdtempSync(join(tmpdir(), "respool-clients-"));
+    const file = join(respool.place, "respool.toml");
+    writeFileSync(file, `listen = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\ndrain = { time = "1s" }\n${routes}`);
     const binary = process.env.RESPOOL ?? "respool";
     const env = Object.fromEntries(
       Object.entries(process.env).filter(([name]) => !name.startsWith("RESPOOL")),
@@ -182,11 +217,22 @@ export class Relay {
 
   static async start(port) {
     const relay = new Relay();
-    relay.server = net.createServer((client) => relay.#accept(client, port));
-    relay.server.listen(0, "127.0.0.1");
-    await once(relay.server, "listening");
-    relay.port = relay.server.address().port;
+    await relay.up(port);
     return relay;
+  }
+
+  /** It leads to this port, and listens: again on the port that it had before. */
+  async up(port) {
+    this.server = net.createServer((client) => this.#accept(client, port));
+    this.server.listen(this.port ?? 0, "127.0.0.1");
+    await once(this.server, "listening");
+    this.port = this.server.address().port;
+  }
+
+  /** Who comes now is refused, and who is there is cut. */
+  down() {
+    this.server.close();
+    this.#pairs.forEach((pair) => this.#destroy(pair));
   }
 
   #accept(client, port) {
@@ -203,7 +249,9 @@ export class Relay {
     const end = () => this.#destroy(pair);
     for (const socket of [pair.client, pair.origin]) socket.on("error", end).on("close", end);
     client.on("data", (bytes) => {
-      pair.path = /^GET (\S+) HTTP/.exec(bytes.toString("latin1"))?.[1] ?? pair.path;
+      const path = /^[A-Z]+ ([^ ?]+)\S* HTTP/.exec(bytes.toString("latin1"))?.[1];
+      // A connection may be used again.
+      if (path) Object.assign(pair, { path, seen: "", streams: false, numbered: false });
       pair.origin.write(bytes);
     });
     pair.origin.on("data", (bytes) => this.#back(pair, bytes));
@@ -249,9 +297,8 @@ export class Relay {
     return this.streams(path).filter((pair) => pair.numbered);
   }
 
-  /** Cuts a connection now: by a reset, by a plain close, or in the middle of what comes next. */
-  cut(pair) {
-    const how = Math.random();
+  /** Cuts a connection now: by a reset, by a plain close, or (if `how` is 0) in the middle of what comes next. */
+  cut(pair, how = Math.random()) {
     if (how < 0.5) {
       pair.armed = true;
       return;
@@ -274,9 +321,19 @@ export class Relay {
     }
   }
 
+  /** Cuts whoever streams this path, `count` times, each time before `pause` has passed since it came. */
+  async cutEach(path, count, pause, how) {
+    for (let n = 0; n < count; n++) {
+      await eventually(() => this.streams(path).length === 1, `return to ${path}`, 20);
+      await sleep(Math.random() * pause);
+      const [pair] = this.streams(path);
+      if (pair) this.cut(pair, how);
+      await eventually(() => !this.#pairs.has(pair), `cut of ${path}`);
+    }
+  }
+
   stop() {
-    this.server.close();
-    this.#pairs.forEach((pair) => this.#destroy(pair));
+    this.down();
   }
 }
 
@@ -332,6 +389,11 @@ export function check(name, wrong) {
 export function same(name, actual, expected) {
   const [a, b] = [JSON.stringify(actual), JSON.stringify(expected)];
   check(name, a === b ? "" : `${a} instead of ${b}`);
+}
+
+/** Says what does not hold yet, and that this is known; what does hold by now has to be a `check`. */
+export function todo(name, wrong) {
+  console.log(wrong ? `not yet - ${name}: ${wrong}` : `ok - ${name} (no longer to do)`);
 }
 
 /** Nothing more can be said after this. */
