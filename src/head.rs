@@ -1,12 +1,14 @@
 //! What the heads of requests and answers say of event streams.
 
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header, request, response,
 };
 
 use crate::{
-    id::Asked,
-    route::{Route, Stamp, has_own_origin},
+    id::{Asked, Position},
+    route::{Ids, Route, Stamp, has_own_origin},
+    sse::carrier,
 };
 
 /// The cursor of a client that comes back (HTML Standard 9.2.4).
@@ -93,8 +95,26 @@ pub fn gets_ids(route: &Route, request: &request::Parts) -> bool {
     match route.stamp {
         Stamp::Always => true,
         Stamp::Never => false,
+        // Anything else would see what carries them.
+        Stamp::Auto if route.ids == Ids::Hidden => is_event_source(request),
         Stamp::Auto => request.method == Method::GET && (has_own_origin(request) || is_event_source(request)),
     }
+}
+
+/// What a browser's new connection is sent before the first event, so that one that is lost before it can be resumed too:
+/// a frame with an id that no page sees. A lone id is one by the standard (HTML Standard 9.2.6); not every engine takes it,
+/// nor would one be hidden from a page that has an event without an id next.
+#[must_use]
+pub fn prime(request: &request::Parts, route: &Route, fence: Position) -> Bytes {
+    let agent = request.headers.get(header::USER_AGENT).map_or(&b""[..], HeaderValue::as_bytes);
+    // Firefox, and the npm package `eventsource` in Node.
+    let ignores_lone_ids = agent == b"node" || memchr::memmem::find(agent, b" Firefox/").is_some();
+    if !ignores_lone_ids && route.ids != Ids::Hidden {
+        return Bytes::from(format!("id: {fence}\n\n"));
+    }
+    let mut frame = Vec::new();
+    carrier(fence, &mut frame);
+    frame.into()
 }
 
 /// Completes the head of a stream that we write the body of.

@@ -42,7 +42,7 @@
 //! net: drain
 //! body:
 //! fault: body
-//! head: id route
+//! head: id route sse
 //! pump: body id metrics route rules sse window
 //! registry: body dice fault head id metrics net pump route rules window
 //! proxy: body dice drain fault head id metrics net pump registry route rules window

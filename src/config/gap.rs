@@ -30,9 +30,9 @@ pub(super) fn breaks(route: &file::Route, ids: Ids, source: Source<'_>) -> Resul
         return Err(wrong.at(source.place(written.span())));
     }
     let resumes = route.upstream_resumes.as_ref().filter(|resumes| resumes.get_ref().0);
-    if let (Some(written), Ids::Replace) = (resumes, ids) {
-        let remedy = "leave out `upstream_resumes`, or `ids = \"replace\"`";
-        let wrong = wrong("an upstream whose ids are to be replaced resumes by them", remedy);
+    if let Some(written) = resumes.filter(|_| ids != Ids::Keep) {
+        let message = "whether an upstream has resumed is told by ids that are kept";
+        let wrong = wrong(message, "leave out `upstream_resumes`, or `ids`");
         return Err(wrong.at(source.place(Spanned::span(written))));
     }
     Ok(Breaks { on_break, resumes: resumes.is_some() })

@@ -18,17 +18,23 @@ use crate::{
 
 /// How long a client's events wait for its hello.
 const HELLO_WAIT: Duration = Duration::from_secs(5);
-const IDS: &[(&str, Ids)] = &[("keep", Ids::Keep), ("replace", Ids::Replace)];
+const IDS: &[(&str, Ids)] = &[("keep", Ids::Keep), ("replace", Ids::Replace), ("hidden", Ids::Hidden)];
 
 /// Which ids a route's events get, and what becomes of them by their types.
 pub(super) fn of(route: &file::Route, source: Source<'_>) -> Result<(Ids, Rules), Fault> {
     let ids = source.read(route.ids.as_ref(), |text| value::choice(text, IDS))?.unwrap_or_default();
-    if let Some(kept) = route.keep_ids_of.as_ref().filter(|_| ids == Ids::Keep) {
-        let wrong = wrong(
-            "`keep_ids_of` has no effect where ids are kept",
-            "write `ids = \"replace\"`, or leave it out",
-        );
+    if let Some(kept) = route.keep_ids_of.as_ref().filter(|_| ids != Ids::Replace) {
+        let message = "`keep_ids_of` has no effect where ids are not replaced";
+        let wrong = wrong(message, "write `ids = \"replace\"`, or leave it out");
         return Err(wrong.at(source.place(kept.span())));
+    }
+    if let Some(stamp) =
+        route.stamp.as_ref().filter(|stamp| ids == Ids::Hidden && stamp.get_ref().as_ref() == "always")
+    {
+        let message =
+            "ids can be hidden from an `EventSource` alone: anything else would see what carries them";
+        let wrong = wrong(message, "leave out `stamp`, or `ids = \"hidden\"`");
+        return Err(wrong.at(source.place(stamp.span())));
     }
     let kind = source.read(route.kind.as_ref(), kind)?.unwrap_or_default();
     let rules = Rules {

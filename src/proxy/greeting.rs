@@ -8,7 +8,9 @@ use std::{
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use crate::{body::Relay, id::Position, net::BoxFuture, pump::Greeter, registry::Spoken, rules::Hello};
+use crate::{
+    body::Relay, id::Position, net::BoxFuture, pump::Greeter, registry::Spoken, route::Ids, rules::Hello,
+};
 
 /// A hello on its way. Dropping it drops the connection that it comes by.
 pub struct Greeting(BoxFuture<Option<Bytes>>);
@@ -22,9 +24,9 @@ impl Greeting {
 
     /// The hello of the connection on which a client was admitted. The connection is dropped behind it.
     #[must_use]
-    pub fn read(hello: Hello, limit: usize, fence: Position, mut body: Relay) -> Self {
+    pub fn read(hello: Hello, ids: Ids, limit: usize, fence: Position, mut body: Relay) -> Self {
         Self(Box::pin(async move {
-            let mut greeter = Greeter::new(&hello, limit);
+            let mut greeter = Greeter::new(&hello, ids, limit);
             let _ = timeout(hello.wait, greeter.read(&mut body)).await;
             greeter.finish(fence, body).0
         }))

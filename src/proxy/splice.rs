@@ -282,7 +282,8 @@ impl Call {
             }
         };
         let limit = self.shared.registry.limits().event;
-        let greeting = hello.map(|hello| Greeting::read(hello, limit, joined.cursor.fence(), body));
+        let (ids, fence) = (self.route.ids, joined.cursor.fence());
+        let greeting = hello.map(|hello| Greeting::read(hello, ids, limit, fence, body));
         Ok(self.joined(head, joined, greeting))
     }
 
@@ -364,7 +365,7 @@ impl Stamped<'_> {
         };
         let start = Start {
             notice,
-            prime: prime.then(|| cursor.fence().to_string()),
+            prime: prime.then(|| head::prime(self.parts, self.route, cursor.fence())),
             cursor,
             replayed,
             heartbeat: self.route.heartbeat,

@@ -130,8 +130,8 @@ pub struct Start {
     pub cursor: Cursor,
     /// What the client is told first of what it missed and cannot have.
     pub notice: Option<Bytes>,
-    /// A lone id, for a client that has none yet.
-    pub prime: Option<String>,
+    /// An id and nothing else, for a client that has none yet.
+    pub prime: Option<Bytes>,
     /// How many events it is given that came before its request.
     pub replayed: u64,
     /// When nothing was sent for so long, a heartbeat is.
@@ -162,15 +162,14 @@ impl StreamBody {
     pub fn new(start: Start, registry: &Registry, metrics: Arc<RouteMetrics>) -> Self {
         // A new client of a shared stream has not seen the upstream's reconnection time either.
         let lead = start.cursor.window().look(|window| window.retry().cloned());
-        let prime = start.prime.map(|id| Bytes::from(format!("id: {id}\n\n")));
-        if prime.is_some() {
+        if start.prime.is_some() {
             start.cursor.note_numbered();
         }
         let far = Duration::from_secs(365 * 24 * 3600);
         Self {
             registry: registry.clone(),
             notice: start.notice,
-            first: prime,
+            first: start.prime,
             at_start: true,
             lead: lead.map(|digits| [b"retry: ", &digits[..], b"\n"].concat().into()),
             replayed: start.replayed,

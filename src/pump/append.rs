@@ -59,7 +59,10 @@ impl Appender {
         match class {
             Some(Class::Retained) => self.retain(writer, frame, now),
             Some(Class::Reset) => self.reset(writer, frame, now),
-            Some(Class::Ephemeral) => writer.pass(|| self.ids.ephemeral(frame)),
+            Some(Class::Ephemeral) => {
+                let tail = writer.window().tail();
+                writer.pass(|| self.ids.ephemeral(frame, tail));
+            }
             None => {
                 let tail = writer.window().tail();
                 writer.pass(|| self.ids.control(frame, tail));

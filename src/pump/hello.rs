@@ -15,13 +15,15 @@ use http_body_util::BodyExt as _;
 use crate::{
     body::{BoxError, Relay},
     id::Position,
+    route::Ids,
     rules::Hello,
-    sse::{Frame, Splitter, TooLong, stamp},
+    sse::{Frame, Splitter, TooLong, carrier, stamp},
 };
 
 /// Reads the hello of one connection.
 pub struct Greeter {
     hello: Hello,
+    ids: Ids,
     splitter: Splitter,
     /// What is complete: hello events and the control frames around them.
     said: Vec<u8>,
@@ -37,11 +39,12 @@ pub struct Greeter {
 }
 
 impl Greeter {
-    /// Reads by this rule; no frame may be longer than `limit` bytes.
+    /// Reads by this rule, and gives ids in this mode; no frame may be longer than `limit` bytes.
     #[must_use]
-    pub fn new(hello: &Hello, limit: usize) -> Self {
+    pub fn new(hello: &Hello, ids: Ids, limit: usize) -> Self {
         Self {
             hello: hello.clone(),
+            ids,
             splitter: Splitter::new(limit),
             said: Vec::new(),
             last: None,
@@ -86,7 +89,7 @@ impl Greeter {
         if self.done {
             self.rest.extend_from_slice(frame.bytes());
         } else if !frame.is_event() {
-            self.between.extend_from_slice(frame.bytes());
+            stamp(frame, self.ids == Ids::Keep, None, &mut self.between);
         } else if self.hello.is(frame) {
             self.say_last(None);
             self.last = Some(frame.bytes().to_vec());
@@ -100,12 +103,10 @@ impl Greeter {
 
     /// The last hello event is complete, and so is what came behind it.
     fn say_last(&mut self, id: Option<Position>) {
-        let id = id.map(|id| id.to_string());
         if let Some(last) = self.last.take() {
-            let whole =
-                |frame: Frame<'_>| stamp(&frame, true, id.as_deref().map(str::as_bytes), &mut self.said);
+            let (ids, said) = (self.ids, &mut self.said);
             // It was one frame within the limit before.
-            let _ = Splitter::new(usize::MAX).feed(&last, whole);
+            let _ = Splitter::new(usize::MAX).feed(&last, |frame| say(&frame, id, ids, said));
         }
         self.said.append(&mut self.between);
     }
@@ -125,6 +126,19 @@ impl Greeter {
         self.rest.extend_from_slice(self.splitter.carried());
         let rest = Behind { first: self.rest.into(), end: self.end, rest };
         (greeted.then(|| self.said.into()), rest.boxed_unsync())
+    }
+}
+
+/// Writes a hello event, with an id of ours if it is the last one.
+fn say(frame: &Frame<'_>, id: Option<Position>, ids: Ids, said: &mut Vec<u8>) {
+    let text = id.map(|id| id.to_string());
+    if ids == Ids::Hidden {
+        // A page that comes back has one of ours, and is to see none.
+        let page = frame.id().is_none().then_some(&b""[..]);
+        stamp(frame, true, page, said);
+        text.iter().for_each(|id| carrier(id, said));
+    } else {
+        stamp(frame, ids == Ids::Keep, text.as_deref().map(str::as_bytes), said);
     }
 }
 
@@ -175,7 +189,7 @@ mod tests {
                     .map(|chunk| Ok(BodyFrame::data(Bytes::from_static(chunk))))
                     .collect();
                 let mut body = Chunks(chunks.into()).boxed_unsync();
-                let mut greeter = Greeter::new(&hello(events), 99);
+                let mut greeter = Greeter::new(&hello(events), Ids::Keep, 99);
                 greeter.read(&mut body).await;
                 let (said, rest) = greeter.finish(fence, body);
                 (said, rest.collect().await.unwrap().to_bytes())

@@ -7,17 +7,22 @@ use bytes::Bytes;
 use crate::{
     id::{Generation, Position},
     route::Ids,
-    sse::{Frame, stamp},
+    sse::{Frame, carrier, stamp},
 };
 
+/// How long a carrier is without the id.
+const CARRIED: usize = "event:~\ndata\nid:\n\n".len();
+
 /// Gives ids by a route's mode: `keep` is ours until the upstream sends an id of its own, its own from then on;
-/// `replace` is always ours.
+/// `replace` is always ours; `hidden` is the upstream's as a page would have it without us, and ours in a frame behind.
 #[derive(Debug)]
 pub(super) struct Numbering {
     mode: Ids,
     /// The upstream numbers its events, and clients are to see it.
     theirs: bool,
     last: Option<Bytes>,
+    /// The id that a page has from the upstream, where it is to see no other.
+    page: Vec<u8>,
     /// Ours as text; kept for its room.
     text: String,
 }
@@ -25,7 +30,8 @@ pub(super) struct Numbering {
 impl Numbering {
     /// Numbers by this mode; `theirs` says that the upstream is known to number its events.
     pub(super) fn new(mode: Ids, theirs: bool) -> Self {
-        Self { theirs: theirs && mode == Ids::Keep, mode, last: None, text: String::new() }
+        let theirs = theirs && mode == Ids::Keep;
+        Self { theirs, mode, last: None, page: Vec::new(), text: String::new() }
     }
 
     /// The upstream's ids are what clients come back with, so that the window has to know them.
@@ -35,6 +41,10 @@ impl Numbering {
 
     /// Looks for an id of the upstream's.
     pub(super) fn see(&mut self, frame: &Frame<'_>) {
+        if let (Some(id), Ids::Hidden) = (frame.id(), self.mode) {
+            self.page.clear();
+            self.page.extend_from_slice(id);
+        }
         let Some(id) = upstream_id(frame) else { return };
         self.theirs |= self.mode == Ids::Keep;
         if self.last.as_deref() != Some(id) {
@@ -56,30 +66,16 @@ impl Numbering {
         self.write(frame, (!has_own).then_some(Position { generation, seq: 0 }), kept)
     }
 
-    fn write(&mut self, frame: &Frame<'_>, position: Option<Position>, kept: bool) -> Bytes {
-        let theirs = kept || self.mode == Ids::Keep;
-        let ours = position.map(|position| {
-            self.text.clear();
-            // Writing to a String cannot fail.
-            let _ = write!(self.text, "{position}");
-            self.text.as_bytes()
-        });
-        let mut event = Vec::with_capacity(frame.bytes().len() + ours.map_or(0, |id| frame.id_line_len(id)));
-        stamp(frame, theirs, ours, &mut event);
-        event.into()
-    }
-
     /// An ephemeral event as clients get it: without an id of ours, and without one that would take ours from them.
-    pub(super) fn ephemeral(&self, frame: &Frame<'_>) -> Bytes {
-        let mut event = Vec::with_capacity(frame.bytes().len());
-        stamp(frame, self.mode == Ids::Keep, None, &mut event);
-        event.into()
+    pub(super) fn ephemeral(&mut self, frame: &Frame<'_>, tail: Position) -> Bytes {
+        let position = (self.mode == Ids::Hidden).then_some(tail);
+        self.write(frame, position, false)
     }
 
     /// A control frame as clients get it. One that takes the id from them gives ours back, so that they keep their place.
     pub(super) fn control(&mut self, frame: &Frame<'_>, tail: Position) -> Bytes {
         match self.mode {
-            Ids::Replace => self.ephemeral(frame),
+            Ids::Replace | Ids::Hidden => stamped(frame, false, None, 0).into(),
             Ids::Keep if self.theirs || frame.id().is_none() => Bytes::copy_from_slice(frame.bytes()),
             Ids::Keep => self.encode(frame, tail, false),
         }
@@ -88,6 +84,37 @@ impl Numbering {
     pub(super) fn last(&self) -> Option<Bytes> {
         self.last.clone()
     }
+
+    /// An event with the id that this mode gives one at this position. Where ours are hidden the page is given back
+    /// the id that it has, if the event brings none: it would see ours from the event before.
+    fn write(&mut self, frame: &Frame<'_>, position: Option<Position>, kept: bool) -> Bytes {
+        self.text.clear();
+        if let Some(position) = position {
+            // Writing to a String cannot fail.
+            let _ = write!(self.text, "{position}");
+        }
+        if self.mode == Ids::Hidden {
+            return hidden(frame, &self.page, &self.text);
+        }
+        let ours = position.map(|_| self.text.as_bytes());
+        stamped(frame, kept || self.mode == Ids::Keep, ours, 0).into()
+    }
+}
+
+/// An event whose place a page is not to see: with the `page`'s own id, and `ours` in a frame behind it.
+pub(super) fn hidden(frame: &Frame<'_>, page: &[u8], ours: &str) -> Bytes {
+    let page = frame.id().is_none().then_some(page);
+    let mut event = stamped(frame, true, page, CARRIED + ours.len());
+    carrier(ours, &mut event);
+    event.into()
+}
+
+/// A frame with its ids, in memory of its very size.
+fn stamped(frame: &Frame<'_>, theirs: bool, id: Option<&[u8]>, more: usize) -> Vec<u8> {
+    let room = frame.bytes().len() + id.map_or(0, |id| frame.id_line_len(id));
+    let mut out = Vec::with_capacity(room + more);
+    stamp(frame, theirs, id, &mut out);
+    out
 }
 
 /// The upstream's own id in a frame. One that is empty, or nothing but spaces, is none: no client could come back with

@@ -156,7 +156,7 @@ impl Keeper {
 
     /// Reads the hello of the pump's connection.
     async fn said(&self, hello: &Hello, fence: Position, mut body: Relay) -> (Option<Bytes>, Relay) {
-        let mut greeter = Greeter::new(hello, self.registry.0.limits.event);
+        let mut greeter = Greeter::new(hello, self.stream.route.ids, self.registry.0.limits.event);
         let _ = timeout(hello.wait, greeter.read(&mut body)).await;
         greeter.finish(fence, body)
     }

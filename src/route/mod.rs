@@ -62,6 +62,8 @@ pub enum Ids {
     Keep,
     /// Ours, whatever the upstream sends: for ids that are no cursors.
     Replace,
+    /// A page sees those of the upstream, or none; ours follow in frames that it does not see.
+    Hidden,
 }
 
 /// What a client is given that cannot have all that it missed.

@@ -9,4 +9,4 @@ mod stamp;
 
 pub use frame::{Field, Frame};
 pub use splitter::{Splitter, TooLong};
-pub use stamp::stamp;
+pub use stamp::{carrier, stamp};

@@ -1,6 +1,16 @@
 //! The stamp: untouched bytes, and an id line where a torn frame cannot leave it behind.
 
+use std::{fmt, io::Write as _};
+
 use super::frame::{Field, Frame};
+
+/// Writes a frame that moves a client's place to `id` and that no page listens for: an event without data, of a type that
+/// is nobody's. By the standard a lone id would do (HTML Standard 9.2.6), but some engines take none from a frame without
+/// data.
+pub fn carrier(id: impl fmt::Display, out: &mut Vec<u8>) {
+    // Writing to a Vec cannot fail.
+    let _ = write!(out, "event:~\ndata\nid:{id}\n\n");
+}
 
 /// Writes a frame to `out`, id lines right before the blank line: those of the upstream, byte for byte, if they are
 /// kept (`theirs`), then `id`, if there is one. A client that takes an id from a torn frame would lose the event; at the end of the

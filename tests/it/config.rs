@@ -603,10 +603,15 @@ fn rules_are_judged_at_their_place() {
         ),
         ("hello = \"a\"\nhello_events = 0", "5:16: zero leaves nothing; write a whole number above zero"),
         ("retain = []", "4:10: this names no type; write types, such as [\"heartbeat\"], or leave it out"),
-        ("ids = \"hidden\"", "4:7: `hidden` is not known here; write \"keep\" or \"replace\""),
+        ("ids = \"hide\"", "4:7: `hide` is not known here; write \"keep\" or \"replace\" or \"hidden\""),
+        (
+            "ids = \"hidden\"\nstamp = \"always\"",
+            "5:9: ids can be hidden from an `EventSource` alone: anything else would see what carries them; leave out \
+          `stamp`, or `ids = \"hidden\"`",
+        ),
         (
             "keep_ids_of = \"a\"",
-            "4:15: `keep_ids_of` has no effect where ids are kept; write `ids = \"replace\"`, or leave it out",
+            "4:15: `keep_ids_of` has no effect where ids are not replaced; write `ids = \"replace\"`, or leave it out",
         ),
         ("on_gap = \"replays\"", "4:10: `replays` is not known here; write \"fresh\" or \"replay\""),
         (
@@ -636,7 +641,7 @@ fn rules_are_judged_at_their_place() {
         ),
         (
             "mode = \"shared\"\nids = \"replace\"\nupstream_resumes = true",
-            "6:20: an upstream whose ids are to be replaced resumes by them; leave out `upstream_resumes`, or `ids = \"replace\"`",
+            "6:20: whether an upstream has resumed is told by ids that are kept; leave out `upstream_resumes`, or `ids`",
         ),
         (
             "mode = \"pass\"\nephemeral = \"a\"",

@@ -30,6 +30,8 @@ mod forward;
 mod gap;
 /// What a server says to each new connection of a shared stream.
 mod hello;
+/// Ids that pages do not see.
+mod hidden;
 /// Requests that a proxy must refuse, raw, on real sockets.
 mod hygiene;
 /// Which requests share a stream, and which never may.
