@@ -144,8 +144,12 @@ impl Registry {
     /// Keeps an ended session until nobody was there for `linger`.
     async fn outlast(&self, session: &Arc<Session>, linger: Duration) {
         loop {
-            session.window.vacant().await;
-            tokio::time::sleep(linger).await;
+            let visits = session.window.vacant().await;
+            tokio::select! {
+                // Whoever is cut in the middle of what is left comes back for the rest of it.
+                () = session.window.visited(visits) => continue,
+                () = tokio::time::sleep(linger) => {}
+            }
             session.window.prune(now());
             if self.forget_if_vacant(session) {
                 return;

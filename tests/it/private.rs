@@ -203,6 +203,24 @@ async fn case_8_a_session_whose_upstream_was_lost_serves_its_rest_and_cuts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn case_8_an_ended_session_is_kept_for_linger_from_when_its_last_client_left() {
+    let mut world = World::new("");
+    let (id, mut upstream) = left(&mut world).await;
+    upstream.events(["b", "c"]).await;
+    drop(upstream);
+    sleep(Duration::from_secs(115)).await;
+    let cut_again = world.event_source("/e", &id).await;
+    assert_eq!(cut_again.resume(), "resumed; missed=2");
+    drop(cut_again);
+    sleep(Duration::from_secs(115)).await;
+    let mut back = world.event_source("/e", &id).await;
+    assert_eq!(back.data().await, ["b", "c"]);
+    drop(back);
+    sleep(Duration::from_secs(121)).await;
+    assert_eq!(world.metric("respool_streams{kind=\"private\"}"), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn ends_are_ends_and_losses_are_cuts() {
     let mut world = World::new("");
     let (mut client, mut upstream) = world.open("/e").await;
