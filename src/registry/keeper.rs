@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, header, request::Parts, response};
 use tokio::{
     sync::oneshot,
-    time::{sleep, timeout},
+    time::{sleep, timeout, timeout_at},
 };
 
 use super::{
@@ -108,9 +108,11 @@ impl Keeper {
         };
         let parts = asker.as_ref().map(|asker| asker.request.clone()).or(request);
         let call = self.registry.ask(self.request(parts.as_deref())?);
+        let is_pin = parts.is_none();
         let answer = match &asker {
             Some(asker) => self.while_wanted(asker, call).await?,
-            None => call.await,
+            None if is_pin => call.await,
+            None => self.while_expected(call).await?,
         };
         match answer {
             Ok(response) => {
@@ -142,6 +144,15 @@ impl Keeper {
             if asker.answer.is_closed() && !self.stream.is_waited_for() && self.stream.route.pin.is_none() {
                 return None;
             }
+        }
+    }
+
+    /// Waits for the answer to a request of a client's that is gone, as long as clients are expected back. Whoever stands in
+    /// the line by then asks for itself.
+    async fn while_expected<T>(&self, call: impl Future<Output = T>) -> Option<T> {
+        match self.expected_until {
+            Some(until) => timeout_at(until.into(), call).await.ok(),
+            None => Some(call.await),
         }
     }
 
