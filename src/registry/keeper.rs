@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     body::{self, Relay},
-    fault::Fault,
+    fault::{Fault, deepest},
     head::{self, Head, LAST_EVENT_ID},
     metrics::{self, Connect, RouteMetrics},
     pump::{Greeter, Keep, Outcome, Pump, now},
@@ -278,6 +278,7 @@ impl Keeper {
         let (count, end) = match outcome {
             Outcome::Finished => (metrics::End::Finished, End::Finished),
             Outcome::Lost(fault) => {
+                let fault = deepest(fault.as_ref());
                 tracing::warn!(route, %key, %fault, "the upstream of a shared stream was lost: a new generation begins");
                 (metrics::End::Lost, End::Lost)
             }

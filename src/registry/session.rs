@@ -8,6 +8,7 @@ use std::{
 use super::{Counted, Joined, Registry, lock};
 use crate::{
     body::Relay,
+    fault::deepest,
     head::Head,
     id::{Asked, Generation, Position},
     metrics::{self, Kind},
@@ -125,6 +126,7 @@ impl Registry {
                 }
                 Outcome::Finished => break (metrics::End::Finished, End::Finished),
                 Outcome::Lost(fault) => {
+                    let fault = deepest(fault.as_ref());
                     tracing::info!(route = route.name, key = %session.key, %fault, "the upstream of a session was lost");
                     break (metrics::End::Lost, End::Lost);
                 }
