@@ -65,7 +65,7 @@ where
     fn call(&mut self, request: Request<Relay>) -> Self::Future {
         let (parts, body) = request.into_parts();
         let is_held = hygiene::wants_events(&parts) || parts.extensions.get::<Patient>().is_some();
-        if self.hold.is_zero() || !is_held || !body.is_end_stream() {
+        if !is_held || !body.is_end_stream() {
             return Box::pin(self.inner.call(Request::from_parts(parts, body)));
         }
         Box::pin(self.clone().insist(parts))

@@ -405,6 +405,17 @@ async fn an_upstream_that_is_away_is_waited_for_and_then_the_client_is_cut_unans
     assert_eq!((client.status, client.resume()), (200, "fresh"), "it came back in time");
 }
 
+/// Who is not waited for is cut all the same: an `EventSource` gives up after a 502.
+#[tokio::test(start_paused = true)]
+async fn without_patience_an_upstream_that_is_away_is_a_cut_at_once() {
+    for mode in ["private", "shared"] {
+        let world = World::new(&format!("[outage]\nhold = '0s'\n[[route]]\npath = '/e'\nmode = '{mode}'\n"));
+        world.origin.set_away(true);
+        let client = world.event_source("/e", "").await;
+        assert_eq!((client.status, client.end), (0, Some(Ended::Cut)), "{mode}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_no_of_the_upstream_is_the_no_of_the_client() {
     for status in [204, 301, 401, 404, 500, 503] {
