@@ -405,6 +405,37 @@ async fn an_upstream_that_is_away_is_waited_for_and_then_the_client_is_cut_unans
     assert_eq!((client.status, client.resume()), (200, "fresh"), "it came back in time");
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_may_be_a_stream_is_asked_for_uncompressed_and_all_else_as_the_client_did() {
+    let mut world = World::new("[[route]]\npath = '/e'\n[[route]]\npath = '/pass'\nmode = 'pass'\n");
+    for (path, accept, wanted) in [
+        ("/any", "text/event-stream", "identity"),
+        ("/any", "text/html, text/event-stream;q=0.9", "identity"),
+        ("/e", "*/*", "identity"),
+        ("/any", "*/*", "gzip"),
+        ("/pass", "text/event-stream", "gzip"),
+    ] {
+        let request = format!("GET {path} HTTP/1.1\nHost: h\nAccept: {accept}\nAccept-Encoding: gzip");
+        let _client = world.send(&request).await;
+        let upstream = world.origin.accept().await;
+        assert_eq!(upstream.header("accept-encoding"), Some(wanted), "{path} {accept}");
+    }
+}
+
+/// A route says that it is an event stream, whatever the client accepts.
+#[tokio::test(start_paused = true)]
+async fn an_upstream_that_is_away_is_waited_for_where_a_route_matches() {
+    let world = World::new("[[route]]\npath = '/e'\n");
+    world.origin.set_away(true);
+    for (path, held) in [("/e", true), ("/any", false)] {
+        let mut client = world.request(&format!("GET {path} HTTP/1.1\nHost: h\nAccept: */*")).await;
+        assert_eq!(client.status, if held { 0 } else { 502 }, "{path}");
+        sleep(Duration::from_secs(6)).await;
+        client.read().await;
+        assert_eq!(client.end, Some(if held { Ended::Cut } else { Ended::Properly }));
+    }
+}
+
 /// Who is not waited for is cut all the same: an `EventSource` gives up after a 502.
 #[tokio::test(start_paused = true)]
 async fn without_patience_an_upstream_that_is_away_is_a_cut_at_once() {
