@@ -327,9 +327,13 @@ impl Keeper {
         let short = dice.up_to(most.min(WAITED_FOR));
         let long = dice.up_to(most.min(LAST_PAUSE)).max(self.retry.min(LAST_PAUSE));
         sleep(short).await;
-        if !self.stream.is_waited_for() {
-            let _ = timeout(long.saturating_sub(short), self.stream.asked.notified()).await;
-        }
+        let asked_for = async {
+            // More than once: it may tell of somebody who was answered long ago.
+            while !self.stream.is_waited_for() {
+                self.stream.asked.notified().await;
+            }
+        };
+        let _ = timeout(long.saturating_sub(short), asked_for).await;
     }
 
     fn close_if_unwanted(&self) -> bool {

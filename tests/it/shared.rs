@@ -252,6 +252,20 @@ async fn reconnects_are_paced_and_end_when_nobody_is_expected_any_more() {
     assert_eq!(world.metric("respool_streams{kind=\"shared\"}"), 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn reconnects_wait_for_as_long_as_the_upstream_asked() {
+    let mut world = World::new(OPEN);
+    let (client, mut upstream) = world.open("/e").await;
+    upstream.send("retry: 20000\n\ndata: a\n\n").await;
+    drop(upstream);
+    settle().await;
+    drop(client);
+    sleep(Duration::from_secs(19)).await;
+    assert_eq!(world.origin.dials(), 1);
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(world.origin.dials(), 2);
+}
+
 /// Some servers send their head with the first event, which may never come.
 #[tokio::test(start_paused = true)]
 async fn a_reconnect_that_is_not_answered_ends_when_nobody_is_expected_any_more() {
