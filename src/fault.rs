@@ -117,7 +117,9 @@ impl Fault {
 }
 
 /// The innermost cause: the outer ones only say where it happened.
-fn deepest<'a>(mut fault: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
+pub(crate) fn deepest<'a>(
+    mut fault: &'a (dyn std::error::Error + 'static),
+) -> &'a (dyn std::error::Error + 'static) {
     while let Some(cause) = fault.source() {
         fault = cause;
     }

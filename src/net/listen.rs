@@ -259,6 +259,19 @@ mod tests {
     }
 
     #[tokio::test]
+    #[cfg(target_os = "linux")]
+    async fn case_12_a_client_that_vanishes_is_noticed_within_half_a_minute() {
+        let mut listener = Listener::bind(&Address::Tcp(([127, 0, 0, 1], 0).into())).unwrap();
+        let Address::Tcp(address) = listener.local().unwrap() else { unreachable!() };
+        let _client = TcpStream::connect(address).await.unwrap();
+        let Accepted::Tcp(stream) = listener.accept().await.unwrap().0 else { unreachable!() };
+        let socket = socket2::SockRef::from(&stream);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(30)));
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(30));
+    }
+
+    #[tokio::test]
     async fn a_socket_that_a_dead_process_left_behind_is_replaced() {
         let path = scratch("stale");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());

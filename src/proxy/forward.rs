@@ -143,13 +143,15 @@ impl Inner {
         let gate = Gate::hold(&mut request);
 
         let mut response = self.send(request).await?;
+        let past = response.extensions_mut().remove::<Past>();
+        let quoted = |reason| nonsense(reason, past.as_ref());
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             if !upgrades {
-                return Err(hygiene::nonsense("it switches protocols unasked"));
+                return Err(quoted("it switches protocols unasked"));
             }
             tunnel::join(client, hyper::upgrade::on(&mut response), drain);
         }
-        relayed(response, gate)
+        relayed(response, gate).map_err(quoted)
     }
 
     /// Makes the client's request one to the upstream, and says whether it asks for an upgrade.
@@ -244,11 +246,16 @@ fn past(fault: &Error) -> Option<Past> {
     extensions.remove()
 }
 
-fn noted(mut response: Response<Incoming>) -> Response<Incoming> {
-    if let Some(past) = response.extensions_mut().remove::<Past>() {
+fn noted(response: Response<Incoming>) -> Response<Incoming> {
+    if let Some(past) = response.extensions().get::<Past>() {
         past.note_answer();
     }
     response
+}
+
+/// The upstream's fault, with what it said on its connection.
+fn nonsense(reason: &str, past: Option<&Past>) -> Fault {
+    Fault::Nonsense { reason: reason.to_owned(), said: past.map(Past::beginning).unwrap_or_default() }
 }
 
 fn cause(fault: &Error) -> Option<&hyper::Error> {
@@ -265,10 +272,7 @@ fn judge(fault: Error) -> Fault {
     }
     match cause(&fault) {
         Some(cause) if cause.is_user() => Fault::Body(fault.into()),
-        Some(cause) if cause.is_parse() => {
-            let reason = cause.to_string();
-            Fault::Nonsense { reason, said: past(&fault).map(|past| past.beginning()).unwrap_or_default() }
-        }
+        Some(cause) if cause.is_parse() => nonsense(&cause.to_string(), past(&fault).as_ref()),
         _ => Fault::Lost(fault.into()),
     }
 }
@@ -279,8 +283,8 @@ fn causes<'a>(
     std::iter::successors(Some(fault), |fault| fault.source())
 }
 
-/// Makes the upstream's answer one to the client.
-fn relayed(response: Response<Incoming>, gate: Option<Gate>) -> Result<Response<Relay>, Fault> {
+/// Makes the upstream's answer one to the client, or says what is wrong with it.
+fn relayed(response: Response<Incoming>, gate: Option<Gate>) -> Result<Response<Relay>, &'static str> {
     let (mut parts, body) = response.into_parts();
     hygiene::strip_response(&mut parts)?;
     // The framing on the client's side is between the client and us.

@@ -197,12 +197,12 @@ pub fn strip_request(request: &mut request::Parts) -> bool {
 ///
 /// # Errors
 ///
-/// The upstream's fault: a transfer coding that is still in the body, which the client was not told to expect.
-pub fn strip_response(response: &mut response::Parts) -> Result<(), Fault> {
+/// What is wrong with the answer: a transfer coding that is still in the body, which the client was not told to expect.
+pub fn strip_response(response: &mut response::Parts) -> Result<(), &'static str> {
     let headers = &mut response.headers;
     let coded = headers.contains_key(header::TRANSFER_ENCODING);
     if tokens(headers, &header::TRANSFER_ENCODING).any(|coding| !coding.eq_ignore_ascii_case(b"chunked")) {
-        return Err(nonsense("a Transfer-Encoding other than chunked"));
+        return Err("a Transfer-Encoding other than chunked");
     }
     // A 426 has to say what it wants.
     let names_protocols =
@@ -220,10 +220,6 @@ pub fn strip_response(response: &mut response::Parts) -> Result<(), Fault> {
         headers.insert(header::UPGRADE, protocol);
     }
     Ok(())
-}
-
-pub(super) fn nonsense(reason: &str) -> Fault {
-    Fault::Nonsense { reason: reason.to_owned(), said: String::new() }
 }
 
 fn strip(headers: &mut HeaderMap) {

@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Request, Response, header, request::Parts, response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header, request::Parts, response};
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::BodyExt as _;
 use tower::{Service, ServiceExt as _};
@@ -108,13 +108,18 @@ impl Service<Request<Relay>> for Splice {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Relay>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Relay>) -> Self::Future {
         let Some(route) = self.shared.routes.find(request.uri().path()).cloned() else {
             return self.pass(request);
         };
         let upgrades = hygiene::asks_for_upgrade(request.headers());
         let never = matches!(*request.method(), Method::HEAD | Method::OPTIONS);
-        if route.mode == Mode::Pass || never || upgrades {
+        if route.mode == Mode::Pass {
+            return self.pass(request);
+        }
+        if never || upgrades {
+            let asked = head::asked(request.headers());
+            hide_ours(request.headers_mut(), &asked);
             return self.pass(request);
         }
         let call = Call::new(self.inner.clone(), self.shared.clone(), route, request);
@@ -132,6 +137,16 @@ impl Splice {
 /// Behind a pointer, since the compiler cannot see that the service's own future is `Send` from within another.
 fn ask(upstream: &Upstream, request: Request<Relay>) -> BoxFuture<Result<Response<Relay>, Fault>> {
     Box::pin(upstream.clone().oneshot(request))
+}
+
+/// Ids that we made mean nothing to the upstream, and of several lines only one counts.
+fn hide_ours(headers: &mut HeaderMap, asked: &Asked) {
+    let lines = headers.remove(LAST_EVENT_ID);
+    if let (Some(_), Asked::Foreign(id)) = (lines, asked)
+        && let Ok(id) = HeaderValue::from_bytes(id)
+    {
+        headers.insert(LAST_EVENT_ID, id);
+    }
 }
 
 /// One request that may be for an event stream.
@@ -160,13 +175,7 @@ impl Call {
             parts.extensions.insert(Patient(came.into()));
             parts.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
-        // Ids that we made mean nothing to the upstream, and of several lines only one counts.
-        let lines = parts.headers.remove(LAST_EVENT_ID);
-        if let (Some(_), Asked::Foreign(id)) = (lines, &asked)
-            && let Ok(id) = HeaderValue::from_bytes(id)
-        {
-            parts.headers.insert(LAST_EVENT_ID, id);
-        }
+        hide_ours(&mut parts.headers, &asked);
         let metrics = shared.route_metrics(&route);
         let parts = Arc::new(parts);
         Self { inner, shared, route, metrics, parts, body, asked, key, came, gets_ids, is_event_source }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     body::{self, Relay},
-    fault::Fault,
+    fault::{Fault, deepest},
     head::{self, LAST_EVENT_ID},
     metrics::{self, Connect, RouteMetrics},
     pump::{self, Keep, Outcome, Pump, now},
@@ -112,8 +112,7 @@ impl Keeper {
         if let Some(asker) = self.stream.next_asker() {
             return Some(Source::Asker(asker));
         }
-        let listened_to = self.held.as_ref().is_some_and(|held| held.live().window.readers() > 0);
-        if self.expected_until.is_some_and(|until| now() >= until) && !listened_to {
+        if !self.is_expected() {
             self.candidates.clear();
         }
         let candidate = self.candidates.last().cloned().map(Source::Candidate);
@@ -129,9 +128,11 @@ impl Keeper {
         };
         let parts = asker.as_ref().map(|asker| asker.request.clone()).or(request);
         let call = self.registry.ask(self.request(parts.as_deref())?);
+        let is_pin = parts.is_none();
         let answer = match &asker {
             Some(asker) => self.while_wanted(asker, call).await?,
-            None => call.await,
+            None if is_pin => call.await,
+            None => self.while_expected(call).await?,
         };
         match answer {
             Ok(response) => {
@@ -164,6 +165,27 @@ impl Keeper {
                 return None;
             }
         }
+    }
+
+    /// Waits for the answer to a request of a client's that is gone, as long as clients are expected back. Whoever stands in
+    /// the line by then asks for itself.
+    async fn while_expected<T>(&self, call: impl Future<Output = T>) -> Option<T> {
+        let mut call = pin!(call);
+        loop {
+            tokio::select! {
+                answer = &mut call => return Some(answer),
+                () = sleep(WAITED_FOR) => {}
+            }
+            if !self.is_expected() {
+                return None;
+            }
+        }
+    }
+
+    /// Clients of the stream that was lost are here, or may still come back.
+    fn is_expected(&self) -> bool {
+        let listened_to = || self.held.as_ref().is_some_and(|held| held.live().window.readers() > 0);
+        self.expected_until.is_none_or(|until| now() < until) || listened_to()
     }
 
     /// A refusal is for the asker alone.
@@ -243,6 +265,7 @@ impl Keeper {
         let (count, end) = match outcome {
             Outcome::Finished => (metrics::End::Finished, End::Finished),
             Outcome::Lost(fault) => {
+                let fault = deepest(fault.as_ref());
                 tracing::warn!(route, %key, %fault, "the upstream of a shared stream was lost");
                 (metrics::End::Lost, End::Lost)
             }
@@ -329,9 +352,13 @@ impl Keeper {
         let short = dice.up_to(most.min(WAITED_FOR));
         let long = dice.up_to(most.min(LAST_PAUSE)).max(self.retry.min(LAST_PAUSE));
         sleep(short).await;
-        if !self.stream.is_waited_for() {
-            let _ = timeout(long.saturating_sub(short), self.stream.asked.notified()).await;
-        }
+        let asked_for = async {
+            // More than once: it may tell of somebody who was answered long ago.
+            while !self.stream.is_waited_for() {
+                self.stream.asked.notified().await;
+            }
+        };
+        let _ = timeout(long.saturating_sub(short), asked_for).await;
     }
 
     fn close_if_unwanted(&mut self) -> bool {

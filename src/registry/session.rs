@@ -8,6 +8,7 @@ use std::{
 use super::{Counted, Joined, Registry, lock};
 use crate::{
     body::Relay,
+    fault::deepest,
     head::Head,
     id::{Asked, Generation, Position},
     metrics::{self, Kind},
@@ -136,6 +137,7 @@ impl Registry {
                 }
                 Outcome::Finished => break (metrics::End::Finished, End::Finished),
                 Outcome::Lost(fault) => {
+                    let fault = deepest(fault.as_ref());
                     tracing::info!(route = route.name, key = %session.key, %fault, "the upstream of a session was lost");
                     break (metrics::End::Lost, End::Lost);
                 }
@@ -155,8 +157,12 @@ impl Registry {
     /// Keeps an ended session until nobody was there for `linger`.
     async fn outlast(&self, session: &Arc<Session>, linger: Duration) {
         loop {
-            session.window.vacant().await;
-            tokio::time::sleep(linger).await;
+            let visits = session.window.vacant().await;
+            tokio::select! {
+                // Whoever is cut in the middle of what is left comes back for the rest of it.
+                () = session.window.visited(visits) => continue,
+                () = tokio::time::sleep(linger) => {}
+            }
             session.window.prune(now());
             if self.forget_if_vacant(session) {
                 return;

@@ -82,6 +82,8 @@ struct State {
     numbered: bool,
     /// A client was given everything, and the proper end behind it.
     end_given: bool,
+    /// How many clients came, ever.
+    visits: u64,
     charged: usize,
 }
 
@@ -98,6 +100,8 @@ struct Seat {
 pub struct Audience {
     /// How many cursors there are.
     pub readers: usize,
+    /// How many there were, ever.
+    pub visits: u64,
     /// A client was given an id: it may come back.
     pub numbered: bool,
     /// The client for whom the pump waits has room for more.
@@ -117,6 +121,7 @@ impl LiveWindow {
             starved: false,
             numbered: false,
             end_given: false,
+            visits: 0,
             charged: 0,
         };
         Self(Arc::new(Shared { state: Mutex::new(state), moved: AtomicU64::new(0), budget, high_water }))
@@ -177,6 +182,7 @@ impl LiveWindow {
         }
         let seat = state.seats.insert(Seat { place, waker: None, armed: false });
         state.newest = Some(seat);
+        state.visits += 1;
         self.settle(&mut state);
         let pump = state.pump.take();
         drop(state);
@@ -190,14 +196,25 @@ impl LiveWindow {
         state.pump = Some(cx.waker().clone());
         let room = state.has_room(self.0.high_water);
         state.starved = !room;
-        Audience { readers: state.seats.len(), numbered: state.numbered, room }
+        Audience { readers: state.seats.len(), visits: state.visits, numbered: state.numbered, room }
     }
 
-    /// Resolves when there is no cursor. Only one task may wait, the one that asks for the audience.
-    pub async fn vacant(&self) {
-        std::future::poll_fn(|cx| match self.audience(cx).readers {
-            0 => Poll::Ready(()),
+    /// Resolves when there is no cursor, with how many there were. Only one task may wait, the one that asks for the
+    /// audience.
+    pub async fn vacant(&self) -> u64 {
+        std::future::poll_fn(|cx| match self.audience(cx) {
+            Audience { readers: 0, visits, .. } => Poll::Ready(visits),
             _ => Poll::Pending,
+        })
+        .await
+    }
+
+    /// Resolves when there were more cursors than `visits`, also if they are gone again. Only one task may wait, as for
+    /// [`vacant`](Self::vacant).
+    pub async fn visited(&self, visits: u64) {
+        std::future::poll_fn(|cx| match self.audience(cx).visits > visits {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
         })
         .await;
     }

@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     pin::Pin,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use http::{Request, Response};
@@ -193,8 +193,10 @@ async fn a_second_signal_ends_the_process_at_once() {
         until(|| origin.heads().len() == 1).await;
         binary.signal("-TERM");
         until(|| std::net::TcpStream::connect(binary.address).is_err()).await;
+        let second = Instant::now();
         binary.signal("-TERM");
-        binary.ended().await;
+        assert_eq!(binary.ended().await, 0);
+        assert!(second.elapsed() < Duration::from_secs(5), "it waited for the drain, which takes 10 s");
         assert_ne!(busy.rest().await.1, End::Whole);
     })
     .await;

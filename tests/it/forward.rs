@@ -480,6 +480,8 @@ async fn an_answer_that_is_no_http_is_the_upstreams_fault() {
             ("\x15\x03\x01\x00\x02\x02\x16", "\\x15\\x03\\x01"),
             ("HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 20 OK"),
             ("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", "HTTP/1.1 200 OK"),
+            ("HTTP/1.1 203 Odd\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "HTTP/1.1 203 Odd"),
+            ("HTTP/1.1 101 Unasked\r\nConnection: upgrade\r\nUpgrade: a\r\n\r\n", "HTTP/1.1 101 Unasked"),
         ] {
             let origin = Origin::start(move |mut visit| async move {
                 visit.request().await;

@@ -65,6 +65,49 @@ async fn all_windows_together_stay_within_the_budget_and_the_greediest_gives_way
     assert_eq!(back.data().await, ["b"]);
 }
 
+/// One window of a key may be larger than each of another key's, and all of those together larger still.
+#[tokio::test(start_paused = true)]
+async fn case_9_what_counts_is_what_a_key_holds_not_what_one_window_holds() {
+    let mut world = World::new(SMALL);
+    let (mut client, mut upstream) = world.open("/modest").await;
+    let first = client.id().await;
+    for _ in 0..20 {
+        upstream.events(["x".repeat(10_000)]).await;
+    }
+    drop(client);
+    let mut greedy = Vec::new();
+    for _ in 0..20 {
+        let (client, mut exchange) = world.open("/greedy").await;
+        drop(client);
+        for _ in 0..10 {
+            exchange.events(["x".repeat(10_000)]).await;
+        }
+        greedy.push(exchange);
+    }
+    assert_eq!(world.event_source("/modest", &first).await.resume(), "resumed; missed=20");
+}
+
+#[tokio::test(start_paused = true)]
+async fn case_9_those_without_clients_give_way_before_others() {
+    let mut world = World::new(SMALL);
+    let (mut listener, mut upstream) = world.open("/listened").await;
+    let first = listener.id().await;
+    for _ in 0..40 {
+        upstream.events(["x".repeat(10_000)]).await;
+        listener.read().await;
+    }
+    let mut alone = Vec::new();
+    for n in 0..20 {
+        let (client, mut exchange) = world.open(&format!("/alone/{n}")).await;
+        drop(client);
+        for _ in 0..10 {
+            exchange.events(["x".repeat(10_000)]).await;
+        }
+        alone.push(exchange);
+    }
+    assert_eq!(world.event_source("/listened", &first).await.resume(), "resumed; missed=40");
+}
+
 #[tokio::test(start_paused = true)]
 async fn half_frames_are_charged_too_and_given_back() {
     let mut world = World::new(SMALL);

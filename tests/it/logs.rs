@@ -28,3 +28,19 @@ async fn case_19_no_payload_credential_query_or_id_is_ever_logged() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn the_cause_of_a_loss_is_logged() {
+    within(async {
+        let stream = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n\
+                      9\r\ndata: 1\n\n\r\nno chunk\r\n";
+        let origin = Origin::saying(stream).await;
+        let binary = Binary::to(origin.address).await;
+        let request = "GET /e HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n";
+        let mut client = binary.connect().await;
+        client.send(request).await;
+        until(|| binary.log().contains("the upstream of a session was lost")).await;
+        assert!(binary.log().contains("chunk"), "{}", binary.log());
+    })
+    .await;
+}

@@ -203,6 +203,24 @@ async fn case_8_a_session_whose_upstream_was_lost_serves_its_rest_and_cuts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn case_8_an_ended_session_is_kept_for_linger_from_when_its_last_client_left() {
+    let mut world = World::new("");
+    let (id, mut upstream) = left(&mut world).await;
+    upstream.events(["b", "c"]).await;
+    drop(upstream);
+    sleep(Duration::from_secs(115)).await;
+    let cut_again = world.event_source("/e", &id).await;
+    assert_eq!(cut_again.resume(), "resumed; missed=2");
+    drop(cut_again);
+    sleep(Duration::from_secs(115)).await;
+    let mut back = world.event_source("/e", &id).await;
+    assert_eq!(back.data().await, ["b", "c"]);
+    drop(back);
+    sleep(Duration::from_secs(121)).await;
+    assert_eq!(world.metric("respool_streams{kind=\"private\"}"), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn ends_are_ends_and_losses_are_cuts() {
     let mut world = World::new("");
     let (mut client, mut upstream) = world.open("/e").await;
@@ -385,6 +403,48 @@ async fn an_upstream_that_is_away_is_waited_for_and_then_the_client_is_cut_unans
     world.origin.accept().await.begin().await;
     client.read().await;
     assert_eq!((client.status, client.resume()), (200, "fresh"), "it came back in time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_be_a_stream_is_asked_for_uncompressed_and_all_else_as_the_client_did() {
+    let mut world = World::new("[[route]]\npath = '/e'\n[[route]]\npath = '/pass'\nmode = 'pass'\n");
+    for (path, accept, wanted) in [
+        ("/any", "text/event-stream", "identity"),
+        ("/any", "text/html, text/event-stream;q=0.9", "identity"),
+        ("/e", "*/*", "identity"),
+        ("/any", "*/*", "gzip"),
+        ("/pass", "text/event-stream", "gzip"),
+    ] {
+        let request = format!("GET {path} HTTP/1.1\nHost: h\nAccept: {accept}\nAccept-Encoding: gzip");
+        let _client = world.send(&request).await;
+        let upstream = world.origin.accept().await;
+        assert_eq!(upstream.header("accept-encoding"), Some(wanted), "{path} {accept}");
+    }
+}
+
+/// A route says that it is an event stream, whatever the client accepts.
+#[tokio::test(start_paused = true)]
+async fn an_upstream_that_is_away_is_waited_for_where_a_route_matches() {
+    let world = World::new("[[route]]\npath = '/e'\n");
+    world.origin.set_away(true);
+    for (path, held) in [("/e", true), ("/any", false)] {
+        let mut client = world.request(&format!("GET {path} HTTP/1.1\nHost: h\nAccept: */*")).await;
+        assert_eq!(client.status, if held { 0 } else { 502 }, "{path}");
+        sleep(Duration::from_secs(6)).await;
+        client.read().await;
+        assert_eq!(client.end, Some(if held { Ended::Cut } else { Ended::Properly }));
+    }
+}
+
+/// Who is not waited for is cut all the same: an `EventSource` gives up after a 502.
+#[tokio::test(start_paused = true)]
+async fn without_patience_an_upstream_that_is_away_is_a_cut_at_once() {
+    for mode in ["private", "shared"] {
+        let world = World::new(&format!("[outage]\nhold = '0s'\n[[route]]\npath = '/e'\nmode = '{mode}'\n"));
+        world.origin.set_away(true);
+        let client = world.event_source("/e", "").await;
+        assert_eq!((client.status, client.end), (0, Some(Ended::Cut)), "{mode}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -113,6 +113,39 @@ async fn the_upstreams_chunks_may_be_split_anywhere() {
     }
 }
 
+/// Some clients take a chunk for a frame. Also where the client is slow, and where events are larger than what is taken
+/// from the window at a time.
+#[tokio::test(start_paused = true)]
+async fn a_chunk_never_splits_a_frame_or_a_line_end() {
+    let frames: Vec<String> = [1, 100, 300_000, 5, 70_000, 200_000, 20, 300_000, 1, 1]
+        .iter()
+        .zip(["\n", "\r\n", "\r"].iter().cycle())
+        .map(|(&size, end)| format!("data: {}{end}:{end}{end}", "x".repeat(size)))
+        .collect();
+    for shared in ["", "[[route]]\npath = '/e'\nmode = 'shared'\nadmit = 'none'\n"] {
+        let mut world = World::new(shared);
+        world.pipe = 10_000;
+        let (mut client, mut upstream) = world.open("/e").await;
+        let id = client.id().await;
+        assert!(!client.headers.contains_key("connection"), "{}", client.head);
+        for frame in &frames {
+            for part in frame.as_bytes().chunks(7919) {
+                upstream.send(part).await;
+            }
+        }
+        let mut back = world.event_source("/e", &id).await;
+        for client in [&mut client, &mut back] {
+            client.read().await;
+            assert_eq!(client.held().data().len(), frames.len());
+            for &end in &client.chunks {
+                let (before, after) = client.body.split_at(end);
+                let whole = ["\n\n", "\r\r", "\r\n\r\n"].iter().any(|end| before.ends_with(end.as_bytes()));
+                assert!(whole && !after.starts_with(b"\n"), "{:?}", String::from_utf8_lossy(after).get(..9));
+            }
+        }
+    }
+}
+
 /// WIRE rule 2: one mark at the very start is dropped by the client, any other is part of a field's name.
 #[tokio::test(start_paused = true)]
 async fn a_byte_order_mark_in_the_middle_stays_one_for_a_client_that_starts_there() {

@@ -290,6 +290,19 @@ async fn an_id_that_we_made_never_reaches_the_upstream_beside_another() {
     assert_eq!(upstream.header("last-event-id"), Some("7"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_id_that_we_made_never_reaches_the_upstream_with_a_request_that_passes() {
+    let upgrade = "Connection: upgrade\nUpgrade: websocket\n";
+    for (method, lines) in [("HEAD", ""), ("OPTIONS", ""), ("GET", upgrade)] {
+        let mut world = World::new("");
+        for (id, seen) in [("r0000000000007-5", None), ("7", Some("7"))] {
+            let request = format!("{method} /e HTTP/1.1\nHost: h\n{lines}Last-Event-ID: {id}");
+            let _client = world.send(&request).await;
+            assert_eq!(world.origin.accept().await.header("last-event-id"), seen, "{method}");
+        }
+    }
+}
+
 /// The generation ends while a client that came back is being admitted: it gets the rest all the same.
 #[tokio::test(start_paused = true)]
 async fn a_client_that_is_admitted_while_the_generation_is_lost_gets_the_rest() {

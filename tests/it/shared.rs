@@ -253,6 +253,36 @@ async fn reconnects_are_paced_and_end_when_nobody_is_expected_any_more() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn reconnects_wait_for_as_long_as_the_upstream_asked() {
+    let mut world = World::new(OPEN);
+    let (client, mut upstream) = world.open("/e").await;
+    upstream.send("retry: 20000\n\ndata: a\n\n").await;
+    drop(upstream);
+    settle().await;
+    drop(client);
+    sleep(Duration::from_secs(19)).await;
+    assert_eq!(world.origin.dials(), 1);
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(world.origin.dials(), 2);
+}
+
+/// Some servers send their head with the first event, which may never come.
+#[tokio::test(start_paused = true)]
+async fn a_reconnect_that_is_not_answered_ends_when_nobody_is_expected_any_more() {
+    let mut world = World::new(OPEN);
+    let (client, upstream) = world.open("/e").await;
+    drop(upstream);
+    let mut unanswered = world.origin.accept().await;
+    drop(client);
+    sleep(Duration::from_secs(295)).await;
+    assert!(!unanswered.is_closed().await);
+    sleep(Duration::from_secs(10)).await;
+    assert!(unanswered.is_closed().await);
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(world.metric("respool_streams{kind=\"shared\"}"), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_proper_end_is_no_break_and_nothing_is_opened_until_a_client_asks() {
     let mut world = World::new(OPEN);
     let (mut client, mut upstream) = world.open("/e").await;

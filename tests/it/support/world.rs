@@ -305,6 +305,8 @@ pub struct Client {
     pub headers: HashMap<String, String>,
     /// The bytes of the stream so far.
     pub body: Vec<u8>,
+    /// Where in it each chunk ended.
+    pub chunks: Vec<usize>,
     pub end: Option<Ended>,
 }
 
@@ -318,7 +320,16 @@ pub enum Ended {
 impl Client {
     fn new(io: DuplexStream) -> Self {
         let (head, headers) = (String::new(), HashMap::new());
-        Self { io, raw: Vec::new(), status: 0, head, headers, body: Vec::new(), end: None }
+        Self {
+            io,
+            raw: Vec::new(),
+            status: 0,
+            head,
+            headers,
+            body: Vec::new(),
+            chunks: Vec::new(),
+            end: None,
+        }
     }
 
     /// Reads everything that comes before anybody would wait.
@@ -372,6 +383,7 @@ impl Client {
                 return;
             }
             self.body.extend_from_slice(chunk);
+            self.chunks.push(self.body.len());
             self.raw.drain(..at + 4 + size);
             if size == 0 {
                 self.end = Some(Ended::Properly);
