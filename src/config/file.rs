@@ -69,6 +69,7 @@ pub(super) struct Route {
     pub(super) path: Option<Spanned<Text>>,
     pub(super) mode: Option<Spanned<Text>>,
     pub(super) key: Option<Spanned<Texts>>,
+    pub(super) cursor_query: Option<Spanned<Texts>>,
     pub(super) admit: Option<Spanned<Text>>,
     pub(super) admit_timeout: Option<Spanned<Length>>,
     pub(super) admit_cache: Option<Spanned<Length>>,

@@ -11,7 +11,7 @@ use super::{
     gap, key, limits, path, rules, secret, value,
 };
 use crate::{
-    route::{Admit, Breaks, Ids, KeyPart, Mode, OnGap, Pin, Route, Stamp},
+    route::{Admit, Breaks, CursorQuery, Ids, KeyPart, Mode, OnGap, Pin, Route, Stamp},
     rules::Rules,
     window::Bounds,
 };
@@ -37,6 +37,7 @@ pub(super) fn default(window: Bounds) -> Route {
         path: None,
         mode: Mode::Private,
         key: None,
+        cursor_query: CursorQuery::default(),
         admit: Admit::Upstream,
         admit_timeout: admission::TIMEOUT,
         admit_cache: None,
@@ -105,6 +106,7 @@ impl Judge<'_> {
             gap_event,
             breaks: gap::breaks(written, ids, self.source)?,
             key: self.key(written)?,
+            cursor_query: self.cursor_query(written)?,
             admit: admission.admit,
             admit_timeout: admission.timeout,
             admit_cache: admission.cache,
@@ -161,6 +163,27 @@ impl Judge<'_> {
         parts.into_iter().map(part).collect::<Result<_, _>>().map(Some)
     }
 
+    fn cursor_query(&self, route: &file::Route) -> Result<CursorQuery, Fault> {
+        let query = match &route.cursor_query {
+            None => CursorQuery::default(),
+            Some(names) => {
+                let name =
+                    |(text, span)| key::cursor(text).map_err(|wrong| wrong.at(self.source.place(span)));
+                let each = names.get_ref().each(&names.span());
+                CursorQuery::new(each.into_iter().map(name).collect::<Result<_, _>>()?)
+            }
+        };
+        let parts = route.key.as_ref().map(|key| key.get_ref().each(&key.span()));
+        match parts.into_iter().flatten().find(|(text, _)| key::is_cursor(text, &query)) {
+            Some((text, span)) => {
+                let message = format!("`{text}` never counts: it is where a client says what it has seen");
+                let remedy = "leave it out, or name only other parameters in `cursor_query`";
+                Err(wrong(message, remedy).at(self.source.place(span)))
+            }
+            None => Ok(query),
+        }
+    }
+
     fn pin(&self, route: &file::Route, path: &str) -> Result<Option<Pin>, Fault> {
         let Some(pin) = route.pin.as_ref().filter(|pin| pin.get_ref().0) else { return Ok(None) };
         let Some(target) = path::single(path) else {
@@ -207,6 +230,7 @@ pub(super) type Idle = Option<(Range<usize>, Wrong)>;
 fn beside_pass(route: &file::Route) -> Idle {
     let keys = [
         ("key", route.key.as_ref().map(Spanned::span)),
+        ("cursor_query", route.cursor_query.as_ref().map(Spanned::span)),
         ("admit", route.admit.as_ref().map(Spanned::span)),
         ("admit_timeout", route.admit_timeout.as_ref().map(Spanned::span)),
         ("admit_cache", route.admit_cache.as_ref().map(Spanned::span)),

@@ -29,12 +29,12 @@ use crate::{
     body::{self, BoxError, Relay},
     fault::Fault,
     head::{self, Head, LAST_EVENT_ID},
-    id::Asked,
+    id::{Asked, Position},
     metrics::{self, Connect, Metrics, RouteMetrics},
     net::{BoxFuture, Control},
     pump::now,
     registry::{Answer, Entry, Joined, Live, Opened, Registry, Rejoin, Upstream},
-    route::{Admit, Key, Keyer, Mode, Route, Routes, has_own_origin},
+    route::{Admit, CursorQuery, Key, Keyer, Mode, Route, Routes, has_own_origin},
     window::{Gap, Verdict},
 };
 
@@ -143,6 +143,8 @@ struct Call {
     parts: Arc<Parts>,
     body: Relay,
     asked: Asked,
+    /// By a parameter, which is a cursor only to a stream that knows it.
+    by_query: bool,
     key: Key,
     came: Instant,
     gets_ids: bool,
@@ -153,23 +155,35 @@ impl Call {
     fn new(inner: Upstream, shared: Arc<Shared>, route: Arc<Route>, request: Request<Relay>) -> Self {
         let came = now();
         let (mut parts, body) = request.into_parts();
-        let asked = head::asked(&parts.headers);
+        let mut asked = head::asked(&parts.headers);
+        let by_query = asked == Asked::Nothing;
+        if by_query {
+            asked = head::asked_by_query(&route, &parts.uri);
+        }
         let (gets_ids, is_event_source) = (head::gets_ids(&route, &parts), head::is_event_source(&parts));
         let key = shared.keyer.key(&route, &parts);
         if route.path.is_some() || hygiene::wants_events(&parts) {
             parts.extensions.insert(Patient(came.into()));
             parts.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
-        // Ids that we made mean nothing to the upstream, and of several lines only one counts.
-        let lines = parts.headers.remove(LAST_EVENT_ID);
-        if let (Some(_), Asked::Foreign(id)) = (lines, &asked)
-            && let Ok(id) = HeaderValue::from_bytes(id)
-        {
-            parts.headers.insert(LAST_EVENT_ID, id);
-        }
+        let header = Some(&asked).filter(|_| !by_query);
+        without_ours(&mut parts, header, &route.cursor_query);
         let metrics = shared.route_metrics(&route);
         let parts = Arc::new(parts);
-        Self { inner, shared, route, metrics, parts, body, asked, key, came, gets_ids, is_event_source }
+        Self {
+            inner,
+            shared,
+            route,
+            metrics,
+            parts,
+            body,
+            asked,
+            by_query,
+            key,
+            came,
+            gets_ids,
+            is_event_source,
+        }
     }
 
     async fn answer(self) -> Result<Response<Body>, Fault> {
@@ -182,8 +196,8 @@ impl Call {
     /// A stream of this client's own: the one that it had, or a new one.
     async fn private_stream(self) -> Result<Response<Body>, Fault> {
         let verdict = match &self.asked {
-            Asked::Nothing => Verdict::Fresh,
-            Asked::Foreign(_) => Verdict::Foreign,
+            Asked::Foreign(_) if !self.by_query => Verdict::Foreign,
+            Asked::Nothing | Asked::Foreign(_) => Verdict::Fresh,
             Asked::Ours(position) => {
                 let is_get = self.parts.method == Method::GET;
                 match self.shared.registry.rejoin(self.key, *position, is_get, self.route.on_gap) {
@@ -264,6 +278,16 @@ impl Call {
         }
     }
 
+    /// The request as others may be served by it: without a place of this client's in its query.
+    fn for_the_pump(&self) -> Arc<Parts> {
+        let Some(uri) = self.route.cursor_query.strip(&self.parts.uri, |_| true) else {
+            return self.parts.clone();
+        };
+        let mut parts = (*self.parts).clone();
+        parts.uri = uri;
+        Arc::new(parts)
+    }
+
     /// Joins a live stream, if the upstream would serve this very request. The place was taken when the request
     /// came, so that nothing is lost while the upstream is asked.
     async fn join(self, live: &Live, joined: Joined) -> Result<Response<Body>, Fault> {
@@ -291,7 +315,14 @@ impl Call {
             let open = self.needs_no_asking(live).then(|| live.head.clone());
             open.or_else(|| self.remembered())
         };
-        self.shared.registry.enter(self.key, &self.route, &self.asked, &self.parts, &admits)
+        let (registry, request) = (&self.shared.registry, self.for_the_pump());
+        match registry.enter(self.key, &self.route, &self.asked, &request, &admits) {
+            // What no window knows is no cursor.
+            Some(Entry::Foreign) if self.by_query => {
+                registry.enter(self.key, &self.route, &Asked::Nothing, &request, &admits)
+            }
+            entry => entry,
+        }
     }
 
     /// The stream needs no permission, and a page of this origin may read it with the head that is here.
@@ -301,7 +332,7 @@ impl Call {
     }
 
     fn joined(self, head: response::Parts, joined: Joined, greeting: Option<Greeting>) -> Response<Body> {
-        let member = self.shared.registry.admitted(self.key, &self.parts);
+        let member = self.shared.registry.admitted(self.key, &self.for_the_pump());
         let stamped =
             Stamped { parts: &self.parts, route: &self.route, is_event_source: self.is_event_source };
         stamped.respond(&self.shared, self.metrics.clone(), head, joined, Kind::Shared(member, greeting))
@@ -310,13 +341,14 @@ impl Call {
     /// The head of a yes to this very client, if one is remembered.
     fn remembered(&self) -> Option<Head> {
         self.route.admit_cache?;
-        let identity = self.shared.keyer.identity(&self.parts);
+        let identity = self.shared.keyer.identity(&self.route, &self.parts);
         self.shared.admissions.remembered(self.key, identity, now()).map(|head| Head::clone(&head))
     }
 
     /// This client, as one that is to be let into its stream.
     fn visit(&self, returns: bool) -> Visit<'_> {
-        let known = self.route.admit_cache.map(|time| (self.shared.keyer.identity(&self.parts), time));
+        let known =
+            self.route.admit_cache.map(|time| (self.shared.keyer.identity(&self.route, &self.parts), time));
         let (timeout, metrics) = (self.route.admit_timeout, &*self.metrics);
         Visit { key: self.key, known, returns, timeout, metrics }
     }
@@ -379,6 +411,19 @@ impl Stamped<'_> {
 /// It is served as a new client.
 fn is_new(verdict: Verdict) -> bool {
     matches!(verdict, Verdict::Fresh | Verdict::Gap(_))
+}
+
+/// Ids that we made mean nothing to the upstream, and of several lines only one counts.
+fn without_ours(parts: &mut Parts, header: Option<&Asked>, query: &CursorQuery) {
+    parts.headers.remove(LAST_EVENT_ID);
+    if let Some(Asked::Foreign(id)) = header
+        && let Ok(id) = HeaderValue::from_bytes(id)
+    {
+        parts.headers.insert(LAST_EVENT_ID, id);
+    }
+    if let Some(uri) = query.strip(&parts.uri, |id| Position::parse(id).is_some()) {
+        parts.uri = uri;
+    }
 }
 
 /// Reads a body to its end, so that the connection can be used again.

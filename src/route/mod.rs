@@ -2,6 +2,7 @@
 
 mod gap;
 mod key;
+mod query;
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,6 +13,7 @@ use crate::{rules::Rules, window::Bounds};
 pub use gap::GapEvent;
 pub(crate) use key::has_own_origin;
 pub use key::{Identity, Key, Keyer};
+pub use query::CursorQuery;
 
 /// What the operator says of the requests whose path matches.
 #[derive(Clone, Debug)]
@@ -24,6 +26,8 @@ pub struct Route {
     pub mode: Mode,
     /// What two requests must have in common to mean the same stream; `None` is everything that could matter.
     pub key: Option<Vec<KeyPart>>,
+    /// The query parameters that may carry a cursor. They never count for the key.
+    pub cursor_query: CursorQuery,
     /// Whether the upstream is asked before a client joins a shared stream.
     pub admit: Admit,
     /// How long an admission has a place among the bounded ones; it goes on waiting without.

@@ -16,6 +16,8 @@ mod command;
 mod config;
 /// How many writes a client's events are.
 mod cost;
+/// Cursors in the query, of clients that cannot set a header.
+mod cursor;
 /// The demo: what it says of both sides, and the code that it exits with.
 mod demo;
 /// The files in `deploy/` hold: the example loads and is complete, the unit starts what exists.
