@@ -81,6 +81,7 @@ pub(super) struct Route {
     pub(super) prime: Option<Spanned<Switch>>,
     pub(super) window: Option<Spanned<Window>>,
     pub(super) ids: Option<Spanned<Text>>,
+    pub(super) match_upstream_ids: Option<Spanned<Switch>>,
     pub(super) keep_ids_of: Option<Spanned<Texts>>,
     #[serde(rename = "type")]
     pub(super) kind: Option<Spanned<Text>>,

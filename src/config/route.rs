@@ -48,6 +48,7 @@ pub(super) fn default(window: Bounds) -> Route {
         prime: true,
         window,
         ids: Ids::default(),
+        match_upstream_ids: true,
         rules: Rules::default(),
         on_gap: OnGap::default(),
         gap_event: None,
@@ -120,6 +121,7 @@ impl Judge<'_> {
                 .source
                 .read(written.heartbeat.as_ref(), value::heartbeat)?
                 .unwrap_or(Some(HEARTBEAT)),
+            match_upstream_ids: written.match_upstream_ids.as_ref().is_none_or(|on| on.get_ref().0),
             prime: written.prime.as_ref().is_none_or(|prime| prime.get_ref().0),
             window: self.window(written)?,
             name: path.text,
@@ -242,6 +244,7 @@ fn beside_pass(route: &file::Route) -> Idle {
         ("prime", route.prime.as_ref().map(Spanned::span)),
         ("window", route.window.as_ref().map(Spanned::span)),
         ("ids", route.ids.as_ref().map(Spanned::span)),
+        ("match_upstream_ids", route.match_upstream_ids.as_ref().map(Spanned::span)),
         ("keep_ids_of", route.keep_ids_of.as_ref().map(Spanned::span)),
         ("type", route.kind.as_ref().map(Spanned::span)),
         ("reset", route.reset.as_ref().map(Spanned::span)),

@@ -31,10 +31,10 @@ use crate::{
     head::{self, Head, LAST_EVENT_ID},
     id::{Asked, Position},
     metrics::{self, Connect, Metrics, RouteMetrics},
-    net::{BoxFuture, Control},
+    net::{BoxFuture, Control, Peer},
     pump::now,
     registry::{Answer, Entry, Joined, Live, Opened, Registry, Rejoin, Upstream},
-    route::{Admit, CursorQuery, Key, Keyer, Mode, Route, Routes, has_own_origin},
+    route::{Address, Admit, CursorQuery, Key, Keyer, Mode, Route, Routes, has_own_origin},
     window::{Gap, Verdict},
 };
 
@@ -206,7 +206,26 @@ impl Call {
                 }
             }
         };
-        self.new_session(verdict).await
+        match self.by_upstream_id() {
+            Some((joined, head)) => Ok(self.rejoined(joined, &head)),
+            None => self.new_session(verdict).await,
+        }
+    }
+
+    /// The session that this client had, by an id of the upstream's.
+    fn by_upstream_id(&self) -> Option<(Joined, Head)> {
+        // A body could say what is wanted, and what gets no ids has no session.
+        let may = self.route.finds_by_upstream_ids() && self.gets_ids && self.body.is_end_stream();
+        if !may || self.asked == Asked::Nothing {
+            return None;
+        }
+        let is_get = self.parts.method == Method::GET;
+        self.shared.registry.find(self.key, self.address()?, &self.asked, is_get)
+    }
+
+    fn address(&self) -> Option<Address> {
+        let Peer(peer) = self.parts.extensions.get().copied().unwrap_or(Peer(None));
+        self.shared.keyer.address(peer, &self.parts.headers)
     }
 
     /// The upstream is not asked again: its connection to this session is the client's permission.
@@ -234,8 +253,8 @@ impl Call {
             return Ok(self.unnumbered(head, body));
         }
         let foreign = verdict == Verdict::Foreign;
-        let (key, route) = (self.key, self.route.clone());
-        let opened = Opened { key, route, head: Head::of(&head), body, foreign, whole };
+        let (key, from, route) = (self.key, self.address(), self.route.clone());
+        let opened = Opened { key, from, route, head: Head::of(&head), body, foreign, whole };
         match self.shared.registry.open(opened) {
             Ok(joined) => {
                 let joined = Joined { verdict, ..joined };

@@ -10,6 +10,16 @@ use crate::{
     sse::{Frame, stamp},
 };
 
+/// Whether the upstream has used an id twice, which is told once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Repeats {
+    // None => ToTell, at the first one.
+    None,
+    // ToTell => Told.
+    ToTell,
+    Told,
+}
+
 /// Gives ids by a route's mode: `keep` is ours until the upstream sends an id of its own, its own from then on;
 /// `replace` is always ours.
 #[derive(Debug)]
@@ -18,6 +28,7 @@ pub(super) struct Numbering {
     /// The upstream numbers its events, and clients are to see it.
     theirs: bool,
     last: Option<Bytes>,
+    repeats: Repeats,
     /// Ours as text; kept for its room.
     text: String,
 }
@@ -25,7 +36,13 @@ pub(super) struct Numbering {
 impl Numbering {
     /// Numbers by this mode; `theirs` says that the upstream is known to number its events.
     pub(super) fn new(mode: Ids, theirs: bool) -> Self {
-        Self { theirs: theirs && mode == Ids::Keep, mode, last: None, text: String::new() }
+        Self {
+            theirs: theirs && mode == Ids::Keep,
+            mode,
+            last: None,
+            repeats: Repeats::None,
+            text: String::new(),
+        }
     }
 
     /// The upstream's ids are what clients come back with, so that the window has to know them.
@@ -40,6 +57,22 @@ impl Numbering {
         if self.last.as_deref() != Some(id) {
             self.last = Some(Bytes::copy_from_slice(id));
         }
+    }
+
+    /// The upstream has used an id for another place.
+    pub(super) fn note_repeat(&mut self) {
+        if self.repeats == Repeats::None {
+            self.repeats = Repeats::ToTell;
+        }
+    }
+
+    /// It has for the first time, and nobody was told yet.
+    pub(super) fn has_repeat_to_tell(&mut self) -> bool {
+        let to_tell = self.repeats == Repeats::ToTell;
+        if to_tell {
+            self.repeats = Repeats::Told;
+        }
+        to_tell
     }
 
     /// A retained event with its id as clients get it, in memory of its very size. One of whom the upstream's own id

@@ -9,7 +9,7 @@ use super::{KeyPart, Route};
 
 /// What two requests have in common that mean the same stream. It is a keyed hash: nothing can be read from it,
 /// and nobody outside can make two requests meet.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(u128);
 
 impl fmt::Debug for Key {
@@ -55,7 +55,7 @@ impl Keyer {
     /// The key of a request on a route.
     #[must_use]
     pub fn key(&self, route: &Route, request: &Parts) -> Key {
-        let mut sum = Sum(self.0);
+        let mut sum = Sum::new(self);
         sum.add(route.name.as_bytes());
         // A client that comes back asks for the same, whatever it had seen by then.
         let query = route.cursor_query.without(request.uri.query().unwrap_or_default());
@@ -63,7 +63,7 @@ impl Keyer {
             Some(parts) => parts.iter().for_each(|part| sum.part(part, request, &query)),
             None => sum.everything(request, &query),
         }
-        Key(sum.0.finish128().as_u128())
+        Key(sum.finish())
     }
 
     /// The identity of a request. Its `Origin` counts as it was sent: the answer may be for that one alone.
@@ -78,15 +78,23 @@ impl Keyer {
 }
 
 /// A hash of a list of values: each with its length, so that no two lists run together.
-struct Sum(SipHasher13);
+pub(super) struct Sum(SipHasher13);
 
 impl Sum {
-    fn add(&mut self, value: &[u8]) {
+    pub(super) fn new(keyer: &Keyer) -> Self {
+        Self(keyer.0)
+    }
+
+    pub(super) fn finish(self) -> u128 {
+        self.0.finish128().as_u128()
+    }
+
+    pub(super) fn add(&mut self, value: &[u8]) {
         self.0.write_u64(value.len() as u64);
         self.0.write(value);
     }
 
-    fn all<'a>(&mut self, values: impl Iterator<Item = &'a [u8]>) {
+    pub(super) fn all<'a>(&mut self, values: impl Iterator<Item = &'a [u8]>) {
         let mut count = 0;
         for value in values {
             self.add(value);
@@ -217,6 +225,7 @@ mod tests {
             prime: true,
             window: Bounds { events: one, bytes: one, age: Duration::ZERO },
             ids: Ids::Keep,
+            match_upstream_ids: true,
             rules: Rules::default(),
             on_gap: OnGap::default(),
             gap_event: None,

@@ -1,5 +1,6 @@
 //! Which streams a request belongs to: routes, as the operator writes them, and how a request finds its own.
 
+mod address;
 mod gap;
 mod key;
 mod query;
@@ -10,6 +11,7 @@ use http::HeaderMap;
 
 use crate::{rules::Rules, window::Bounds};
 
+pub use address::Address;
 pub use gap::GapEvent;
 pub(crate) use key::has_own_origin;
 pub use key::{Identity, Key, Keyer};
@@ -48,6 +50,8 @@ pub struct Route {
     pub window: Bounds,
     /// Which ids events are given.
     pub ids: Ids,
+    /// Whether a private stream is found again by an id of the upstream's.
+    pub match_upstream_ids: bool,
     /// What becomes of events, by their types.
     pub rules: Rules,
     /// What a client that cannot have what it missed is given.
@@ -56,6 +60,14 @@ pub struct Route {
     pub gap_event: Option<GapEvent>,
     /// What becomes of a shared stream that loses its upstream.
     pub breaks: Breaks,
+}
+
+impl Route {
+    /// Its private streams are found again by ids of the upstream's.
+    #[must_use]
+    pub fn finds_by_upstream_ids(&self) -> bool {
+        self.mode == Mode::Private && self.ids == Ids::Keep && self.match_upstream_ids
+    }
 }
 
 /// Which ids events are given.

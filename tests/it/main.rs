@@ -63,3 +63,5 @@ mod shared;
 /// A seeded world: many clients, cuts, stalls, losses and clock jumps, with invariants after each step.
 mod sim;
 mod support;
+/// Sessions that are found again by an id of the upstream's.
+mod upstream_ids;
