@@ -12,7 +12,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Request, Response, header, request::Parts, response};
+use http::{
+    HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts, response,
+};
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::BodyExt as _;
 use tower::{Service, ServiceExt as _};
@@ -223,6 +225,13 @@ impl Call {
         self.shared.registry.find(self.key, self.address()?, &self.asked, is_get)
     }
 
+    /// The session whose connection is in this client's way.
+    fn former(&self, answer: StatusCode) -> Option<(Joined, Head)> {
+        let may = self.route.mode == Mode::Private && self.parts.method == Method::GET && self.gets_ids;
+        let registry = &self.shared.registry;
+        (may && answer == StatusCode::CONFLICT).then(|| registry.take_over(self.key)).flatten()
+    }
+
     fn address(&self) -> Option<Address> {
         let Peer(peer) = self.parts.extensions.get().copied().unwrap_or(Peer(None));
         self.shared.keyer.address(peer, &self.parts.headers)
@@ -240,13 +249,18 @@ impl Call {
     }
 
     async fn new_session(mut self, verdict: Verdict) -> Result<Response<Body>, Fault> {
-        let whole = Arc::new(AtomicBool::new(self.body.is_end_stream()));
+        let bodiless = self.body.is_end_stream();
+        let whole = Arc::new(AtomicBool::new(bodiless));
         let body = std::mem::replace(&mut self.body, body::empty());
         let body =
             if body.is_end_stream() { body } else { Watched { body, whole: whole.clone() }.boxed_unsync() };
         let (head, body) = self.ask(body).await?.into_parts();
         if !head::is_stream(&head) {
-            return Ok(Response::from_parts(head, Body::Relay(body)));
+            let former = if bodiless { self.former(head.status) } else { None };
+            return Ok(match former {
+                Some((joined, head)) => self.rejoined(joined, &head),
+                None => Response::from_parts(head, Body::Relay(body)),
+            });
         }
         self.metrics.connects.count(Connect::Stream);
         if !self.gets_ids {

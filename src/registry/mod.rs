@@ -3,6 +3,7 @@
 //! The registry opens streams, finds them again, keeps them within their limits and ends them all in a drain. It
 //! knows requests only as keys, and the upstream only as a service.
 
+mod conflict;
 mod keeper;
 mod opening;
 mod relief;

@@ -27,7 +27,7 @@ pub struct Session {
     pub(super) name: Generation,
     /// From where its first client came, if it can be found by that and an id of the upstream's.
     pub(super) from: Option<Address>,
-    head: Head,
+    pub(super) head: Head,
     _counted: Counted,
 }
 

@@ -189,6 +189,14 @@ impl LiveWindow {
         Ok((verdict, self.seated(state, place)))
     }
 
+    /// Takes a place where the last client was left, if none is here.
+    pub fn take_over(&self, now: Instant) -> Option<(Verdict, Cursor)> {
+        let mut state = self.lock();
+        let left = state.left.filter(|_| state.seats.is_empty())?;
+        let (verdict, place) = state.window.enter_where_left(left.next, now);
+        Some((verdict, self.seated(state, place)))
+    }
+
     /// Takes a place before everything that is here, for a client that waited for the stream to open.
     pub fn attach_at_start(&self) -> Cursor {
         self.seat(Window::enter_at_start)

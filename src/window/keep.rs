@@ -358,6 +358,15 @@ impl Window {
         place
     }
 
+    /// A place for a client that goes on where another was left, with this event as its next one; where that is gone, at
+    /// the low edge.
+    pub fn enter_where_left(&mut self, next: u64, now: Instant) -> (Verdict, Place) {
+        self.prune(now);
+        let have = next.max(self.low) - 1;
+        let verdict = Verdict::Resumed { after: self.position(have).seq, missed: self.tail - have };
+        (verdict, self.enter(verdict))
+    }
+
     /// A place before everything that is still here: of a client that waited while the stream was opened.
     pub fn enter_at_start(&mut self) -> Place {
         let mut place = Place { next: self.blocks[0].first().max(self.low), ordinal: 0, block: None };

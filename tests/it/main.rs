@@ -14,6 +14,8 @@ mod bulk;
 mod command;
 /// What the operator wrote: what it resolves to, or what is wrong with it and where.
 mod config;
+/// A client that its upstream refuses because of the connection that it had.
+mod conflict;
 /// How many writes a client's events are.
 mod cost;
 /// Cursors in the query, of clients that cannot set a header.
