@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header, request, response,
+    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, Version, header, request, response,
 };
 
 use crate::{
@@ -59,6 +59,14 @@ impl Head {
 pub fn asked(headers: &HeaderMap) -> Asked {
     let lines = headers.get_all(LAST_EVENT_ID).iter().rev();
     lines.map(HeaderValue::as_bytes).find(|id| !id.is_empty()).map_or(Asked::Nothing, Asked::by)
+}
+
+/// What a request without such a line asks for by a parameter of its query. An id that is not ours is a cursor only to
+/// a stream that holds it: the parameter could mean anything.
+#[must_use]
+pub fn asked_by_query(route: &Route, uri: &Uri) -> Asked {
+    let cursor = uri.query().and_then(|query| route.cursor_query.cursor(query));
+    cursor.map_or(Asked::Nothing, |id| Asked::by(&id))
 }
 
 /// The answer is an event stream whose frames can be seen: 200, the right essence (the parameters say nothing), no

@@ -54,6 +54,7 @@ pub struct RouteMetrics {
     bytes: Counter,
     replayed: Counter,
     resets: Counter,
+    repeated_ids: Counter,
 }
 
 impl Metrics {
@@ -119,6 +120,11 @@ impl RouteMetrics {
     /// An event began a new generation.
     pub fn reset(&self) {
         self.resets.inc();
+    }
+
+    /// The upstream used an id of its own for another place.
+    pub fn repeated_id(&self) {
+        self.repeated_ids.inc();
     }
 
     /// `events` retained events were sent to a client that came back for them.
@@ -222,6 +228,7 @@ struct Families {
     bytes: Family<Route, Counter>,
     replayed: Family<Route, Counter>,
     resets: Family<Route, Counter>,
+    repeated_ids: Family<Route, Counter>,
     answers: Family<Of<Answer>, Counter>,
     admissions: Family<Of<Admission>, Counter>,
     connects: Family<Of<Connect>, Counter>,
@@ -237,6 +244,11 @@ impl Families {
             bytes: family(to, "respool_event_bytes", "Bytes of events appended to windows"),
             replayed: family(to, "respool_replayed_events", "Retained events sent to clients that came back"),
             resets: family(to, "respool_resets", "Runs of a stream that an event of it began"),
+            repeated_ids: family(
+                to,
+                "respool_repeated_ids",
+                "Ids that an upstream used again for another place",
+            ),
             answers: family(to, "respool_answers", "Requests for event streams, by how they were answered"),
             admissions: family(to, "respool_admissions", "Admissions to shared streams, by their answer"),
             connects: family(
@@ -262,6 +274,7 @@ impl Families {
             bytes: self.bytes.get_or_create_owned(&route),
             replayed: self.replayed.get_or_create_owned(&route),
             resets: self.resets.get_or_create_owned(&route),
+            repeated_ids: self.repeated_ids.get_or_create_owned(&route),
         }
     }
 }

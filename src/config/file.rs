@@ -69,6 +69,7 @@ pub(super) struct Route {
     pub(super) path: Option<Spanned<Text>>,
     pub(super) mode: Option<Spanned<Text>>,
     pub(super) key: Option<Spanned<Texts>>,
+    pub(super) cursor_query: Option<Spanned<Texts>>,
     pub(super) admit: Option<Spanned<Text>>,
     pub(super) admit_timeout: Option<Spanned<Length>>,
     pub(super) admit_cache: Option<Spanned<Length>>,
@@ -80,6 +81,7 @@ pub(super) struct Route {
     pub(super) prime: Option<Spanned<Switch>>,
     pub(super) window: Option<Spanned<Window>>,
     pub(super) ids: Option<Spanned<Text>>,
+    pub(super) match_upstream_ids: Option<Spanned<Switch>>,
     pub(super) keep_ids_of: Option<Spanned<Texts>>,
     #[serde(rename = "type")]
     pub(super) kind: Option<Spanned<Text>>,

@@ -3,7 +3,7 @@
 use http::header::{AUTHORIZATION, COOKIE};
 
 use super::fault::{Wrong, wrong};
-use crate::route::KeyPart;
+use crate::route::{CursorQuery, KeyPart};
 
 /// One entry of `key`.
 pub(super) fn part(text: &str) -> Result<KeyPart, Wrong> {
@@ -22,6 +22,20 @@ pub(super) fn part(text: &str) -> Result<KeyPart, Wrong> {
             "write \"path\", \"host\", \"query\", \"query:NAME\", \"header:NAME\" or \"cookie:NAME\"",
         )),
     }
+}
+
+/// One entry of `cursor_query`.
+pub(super) fn cursor(text: &str) -> Result<String, Wrong> {
+    if text.is_empty() {
+        let remedy = "write a name, such as \"lastEventId\", or `cursor_query = []` for none";
+        return Err(wrong("a parameter without a name", remedy));
+    }
+    Ok(text.to_owned())
+}
+
+/// The entry of `key` names a parameter that carries a cursor.
+pub(super) fn is_cursor(text: &str, query: &CursorQuery) -> bool {
+    text.split_once(':').is_some_and(|(kind, name)| kind == "query" && query.has(name))
 }
 
 /// The headers with credentials that a key leaves out.

@@ -11,7 +11,7 @@ use super::{
     gap, key, limits, path, rules, secret, value,
 };
 use crate::{
-    route::{Admit, Breaks, Ids, KeyPart, Mode, OnGap, Pin, Route, Stamp},
+    route::{Admit, Breaks, CursorQuery, Ids, KeyPart, Mode, OnGap, Pin, Route, Stamp},
     rules::Rules,
     window::Bounds,
 };
@@ -37,6 +37,7 @@ pub(super) fn default(window: Bounds) -> Route {
         path: None,
         mode: Mode::Private,
         key: None,
+        cursor_query: CursorQuery::default(),
         admit: Admit::Upstream,
         admit_timeout: admission::TIMEOUT,
         admit_cache: None,
@@ -47,6 +48,7 @@ pub(super) fn default(window: Bounds) -> Route {
         prime: true,
         window,
         ids: Ids::default(),
+        match_upstream_ids: true,
         rules: Rules::default(),
         on_gap: OnGap::default(),
         gap_event: None,
@@ -105,6 +107,7 @@ impl Judge<'_> {
             gap_event,
             breaks: gap::breaks(written, ids, self.source)?,
             key: self.key(written)?,
+            cursor_query: self.cursor_query(written)?,
             admit: admission.admit,
             admit_timeout: admission.timeout,
             admit_cache: admission.cache,
@@ -118,6 +121,7 @@ impl Judge<'_> {
                 .source
                 .read(written.heartbeat.as_ref(), value::heartbeat)?
                 .unwrap_or(Some(HEARTBEAT)),
+            match_upstream_ids: written.match_upstream_ids.as_ref().is_none_or(|on| on.get_ref().0),
             prime: written.prime.as_ref().is_none_or(|prime| prime.get_ref().0),
             window: self.window(written)?,
             name: path.text,
@@ -159,6 +163,27 @@ impl Judge<'_> {
         }
         let part = |(text, span)| key::part(text).map_err(|wrong| wrong.at(self.source.place(span)));
         parts.into_iter().map(part).collect::<Result<_, _>>().map(Some)
+    }
+
+    fn cursor_query(&self, route: &file::Route) -> Result<CursorQuery, Fault> {
+        let query = match &route.cursor_query {
+            None => CursorQuery::default(),
+            Some(names) => {
+                let name =
+                    |(text, span)| key::cursor(text).map_err(|wrong| wrong.at(self.source.place(span)));
+                let each = names.get_ref().each(&names.span());
+                CursorQuery::new(each.into_iter().map(name).collect::<Result<_, _>>()?)
+            }
+        };
+        let parts = route.key.as_ref().map(|key| key.get_ref().each(&key.span()));
+        match parts.into_iter().flatten().find(|(text, _)| key::is_cursor(text, &query)) {
+            Some((text, span)) => {
+                let message = format!("`{text}` never counts: it is where a client says what it has seen");
+                let remedy = "leave it out, or name only other parameters in `cursor_query`";
+                Err(wrong(message, remedy).at(self.source.place(span)))
+            }
+            None => Ok(query),
+        }
     }
 
     fn pin(&self, route: &file::Route, path: &str) -> Result<Option<Pin>, Fault> {
@@ -207,6 +232,7 @@ pub(super) type Idle = Option<(Range<usize>, Wrong)>;
 fn beside_pass(route: &file::Route) -> Idle {
     let keys = [
         ("key", route.key.as_ref().map(Spanned::span)),
+        ("cursor_query", route.cursor_query.as_ref().map(Spanned::span)),
         ("admit", route.admit.as_ref().map(Spanned::span)),
         ("admit_timeout", route.admit_timeout.as_ref().map(Spanned::span)),
         ("admit_cache", route.admit_cache.as_ref().map(Spanned::span)),
@@ -218,6 +244,7 @@ fn beside_pass(route: &file::Route) -> Idle {
         ("prime", route.prime.as_ref().map(Spanned::span)),
         ("window", route.window.as_ref().map(Spanned::span)),
         ("ids", route.ids.as_ref().map(Spanned::span)),
+        ("match_upstream_ids", route.match_upstream_ids.as_ref().map(Spanned::span)),
         ("keep_ids_of", route.keep_ids_of.as_ref().map(Spanned::span)),
         ("type", route.kind.as_ref().map(Spanned::span)),
         ("reset", route.reset.as_ref().map(Spanned::span)),

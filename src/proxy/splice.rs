@@ -1,20 +1,16 @@
 //! The splice: event streams are answered from windows, everything else passes.
 
+mod private;
+
 use std::{
     collections::HashMap,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context, Poll, ready},
+    sync::Arc,
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header, request::Parts, response};
-use http_body::{Body as HttpBody, Frame};
-use http_body_util::BodyExt as _;
+use http::{HeaderName, HeaderValue, Method, Request, Response, header, request::Parts, response};
+use http_body::Body as HttpBody;
 use tower::{Service, ServiceExt as _};
 
 use super::{
@@ -26,15 +22,15 @@ use super::{
     waiting::{answered, until_drain},
 };
 use crate::{
-    body::{self, BoxError, Relay},
+    body::{self, Relay},
     fault::Fault,
     head::{self, Head, LAST_EVENT_ID},
-    id::Asked,
+    id::{Asked, Position},
     metrics::{self, Connect, Metrics, RouteMetrics},
     net::{BoxFuture, Control},
     pump::now,
-    registry::{Answer, Entry, Joined, Live, Opened, Registry, Rejoin, Upstream},
-    route::{Admit, Key, Keyer, Mode, Route, Routes, has_own_origin},
+    registry::{Answer, Entry, Joined, Live, Registry, Upstream},
+    route::{Admit, CursorQuery, Key, Keyer, Mode, Route, Routes, has_own_origin},
     window::{Gap, Verdict},
 };
 
@@ -108,7 +104,7 @@ impl Service<Request<Relay>> for Splice {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<Relay>) -> Self::Future {
+    fn call(&mut self, request: Request<Relay>) -> Self::Future {
         let Some(route) = self.shared.routes.find(request.uri().path()).cloned() else {
             return self.pass(request);
         };
@@ -118,9 +114,10 @@ impl Service<Request<Relay>> for Splice {
             return self.pass(request);
         }
         if never || upgrades {
-            let asked = head::asked(request.headers());
-            hide_ours(request.headers_mut(), &asked);
-            return self.pass(request);
+            let (mut parts, body) = request.into_parts();
+            let asked = head::asked(&parts.headers);
+            without_ours(&mut parts, Some(&asked), &route.cursor_query);
+            return self.pass(Request::from_parts(parts, body));
         }
         let call = Call::new(self.inner.clone(), self.shared.clone(), route, request);
         Box::pin(call.answer())
@@ -139,16 +136,6 @@ fn ask(upstream: &Upstream, request: Request<Relay>) -> BoxFuture<Result<Respons
     Box::pin(upstream.clone().oneshot(request))
 }
 
-/// Ids that we made mean nothing to the upstream, and of several lines only one counts.
-fn hide_ours(headers: &mut HeaderMap, asked: &Asked) {
-    let lines = headers.remove(LAST_EVENT_ID);
-    if let (Some(_), Asked::Foreign(id)) = (lines, asked)
-        && let Ok(id) = HeaderValue::from_bytes(id)
-    {
-        headers.insert(LAST_EVENT_ID, id);
-    }
-}
-
 /// One request that may be for an event stream.
 struct Call {
     inner: Upstream,
@@ -158,6 +145,8 @@ struct Call {
     parts: Arc<Parts>,
     body: Relay,
     asked: Asked,
+    /// By a parameter, which is a cursor only to a stream that knows it.
+    by_query: bool,
     key: Key,
     came: Instant,
     gets_ids: bool,
@@ -168,17 +157,35 @@ impl Call {
     fn new(inner: Upstream, shared: Arc<Shared>, route: Arc<Route>, request: Request<Relay>) -> Self {
         let came = now();
         let (mut parts, body) = request.into_parts();
-        let asked = head::asked(&parts.headers);
+        let mut asked = head::asked(&parts.headers);
+        let by_query = asked == Asked::Nothing;
+        if by_query {
+            asked = head::asked_by_query(&route, &parts.uri);
+        }
         let (gets_ids, is_event_source) = (head::gets_ids(&route, &parts), head::is_event_source(&parts));
         let key = shared.keyer.key(&route, &parts);
         if route.path.is_some() || hygiene::wants_events(&parts) {
             parts.extensions.insert(Patient(came.into()));
             parts.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
-        hide_ours(&mut parts.headers, &asked);
+        let header = Some(&asked).filter(|_| !by_query);
+        without_ours(&mut parts, header, &route.cursor_query);
         let metrics = shared.route_metrics(&route);
         let parts = Arc::new(parts);
-        Self { inner, shared, route, metrics, parts, body, asked, key, came, gets_ids, is_event_source }
+        Self {
+            inner,
+            shared,
+            route,
+            metrics,
+            parts,
+            body,
+            asked,
+            by_query,
+            key,
+            came,
+            gets_ids,
+            is_event_source,
+        }
     }
 
     async fn answer(self) -> Result<Response<Body>, Fault> {
@@ -186,65 +193,6 @@ impl Call {
         let is_shared =
             self.route.mode == Mode::Shared && self.parts.method == Method::GET && self.body.is_end_stream();
         if is_shared && self.gets_ids { self.shared_stream().await } else { self.private_stream().await }
-    }
-
-    /// A stream of this client's own: the one that it had, or a new one.
-    async fn private_stream(self) -> Result<Response<Body>, Fault> {
-        let verdict = match &self.asked {
-            Asked::Nothing => Verdict::Fresh,
-            Asked::Foreign(_) => Verdict::Foreign,
-            Asked::Ours(position) => {
-                let is_get = self.parts.method == Method::GET;
-                match self.shared.registry.rejoin(self.key, *position, is_get, self.route.on_gap) {
-                    Rejoin::Joined(joined, head) => return Ok(self.rejoined(*joined, &head)),
-                    Rejoin::Anew(verdict) => verdict,
-                }
-            }
-        };
-        self.new_session(verdict).await
-    }
-
-    /// The upstream is not asked again: its connection to this session is the client's permission.
-    fn rejoined(self, joined: Joined, head: &Head) -> Response<Body> {
-        // The body says what the first one said.
-        if !self.body.is_end_stream() {
-            tokio::spawn(drop_unread(self.body));
-        }
-        let stamped =
-            Stamped { parts: &self.parts, route: &self.route, is_event_source: self.is_event_source };
-        stamped.respond(&self.shared, self.metrics.clone(), head.to_parts(), joined, Kind::Session)
-    }
-
-    async fn new_session(mut self, verdict: Verdict) -> Result<Response<Body>, Fault> {
-        let whole = Arc::new(AtomicBool::new(self.body.is_end_stream()));
-        let body = std::mem::replace(&mut self.body, body::empty());
-        let body =
-            if body.is_end_stream() { body } else { Watched { body, whole: whole.clone() }.boxed_unsync() };
-        let (head, body) = self.ask(body).await?.into_parts();
-        if !head::is_stream(&head) {
-            return Ok(Response::from_parts(head, Body::Relay(body)));
-        }
-        self.metrics.connects.count(Connect::Stream);
-        if !self.gets_ids {
-            return Ok(self.unnumbered(head, body));
-        }
-        let foreign = verdict == Verdict::Foreign;
-        let (key, route) = (self.key, self.route.clone());
-        let opened = Opened { key, route, head: Head::of(&head), body, foreign, whole };
-        match self.shared.registry.open(opened) {
-            Ok(joined) => {
-                let joined = Joined { verdict, ..joined };
-                let stamped =
-                    Stamped { parts: &self.parts, route: &self.route, is_event_source: self.is_event_source };
-                Ok(stamped.respond(&self.shared, self.metrics.clone(), head, joined, Kind::Session))
-            }
-            Err(body) => Ok(self.unnumbered(head, body)),
-        }
-    }
-
-    fn unnumbered(&self, head: response::Parts, body: Relay) -> Response<Body> {
-        self.metrics.answers.count(metrics::Answer::Passed);
-        Response::from_parts(head, Body::Relay(body))
     }
 
     /// A stream that others share.
@@ -271,6 +219,16 @@ impl Call {
                 self.new_session(verdict).await
             }
         }
+    }
+
+    /// The request as others may be served by it: without a place of this client's in its query.
+    fn for_the_pump(&self) -> Arc<Parts> {
+        let Some(uri) = self.route.cursor_query.strip(&self.parts.uri, |_| true) else {
+            return self.parts.clone();
+        };
+        let mut parts = (*self.parts).clone();
+        parts.uri = uri;
+        Arc::new(parts)
     }
 
     /// Joins a live stream, if the upstream would serve this very request. The place was taken when the request
@@ -301,7 +259,14 @@ impl Call {
             let open = self.needs_no_asking(live).then(|| live.head.clone());
             open.or_else(|| self.remembered())
         };
-        self.shared.registry.enter(self.key, &self.route, &self.asked, &self.parts, &admits)
+        let (registry, request) = (&self.shared.registry, self.for_the_pump());
+        match registry.enter(self.key, &self.route, &self.asked, &request, &admits) {
+            // What no window knows is no cursor.
+            Some(Entry::Foreign) if self.by_query => {
+                registry.enter(self.key, &self.route, &Asked::Nothing, &request, &admits)
+            }
+            entry => entry,
+        }
     }
 
     /// The stream needs no permission, and a page of this origin may read it with the head that is here.
@@ -311,7 +276,7 @@ impl Call {
     }
 
     fn joined(self, head: response::Parts, joined: Joined, greeting: Option<Greeting>) -> Response<Body> {
-        let member = self.shared.registry.admitted(self.key, &self.parts);
+        let member = self.shared.registry.admitted(self.key, &self.for_the_pump());
         let stamped =
             Stamped { parts: &self.parts, route: &self.route, is_event_source: self.is_event_source };
         stamped.respond(&self.shared, self.metrics.clone(), head, joined, Kind::Shared(member, greeting))
@@ -320,13 +285,14 @@ impl Call {
     /// The head of a yes to this very client, if one is remembered.
     fn remembered(&self) -> Option<Head> {
         self.route.admit_cache?;
-        let identity = self.shared.keyer.identity(&self.parts);
+        let identity = self.shared.keyer.identity(&self.route, &self.parts);
         self.shared.admissions.remembered(self.key, identity, now()).map(|head| Head::clone(&head))
     }
 
     /// This client, as one that is to be let into its stream.
     fn visit(&self, returns: bool) -> Visit<'_> {
-        let known = self.route.admit_cache.map(|time| (self.shared.keyer.identity(&self.parts), time));
+        let known =
+            self.route.admit_cache.map(|time| (self.shared.keyer.identity(&self.route, &self.parts), time));
         let (timeout, metrics) = (self.route.admit_timeout, &*self.metrics);
         Visit { key: self.key, known, returns, timeout, metrics }
     }
@@ -391,9 +357,17 @@ fn is_new(verdict: Verdict) -> bool {
     matches!(verdict, Verdict::Fresh | Verdict::Gap(_))
 }
 
-/// Reads a body to its end, so that the connection can be used again.
-async fn drop_unread(mut body: Relay) {
-    while let Some(Ok(_)) = body.frame().await {}
+/// Ids that we made mean nothing to the upstream, and of several lines only one counts.
+fn without_ours(parts: &mut Parts, header: Option<&Asked>, query: &CursorQuery) {
+    parts.headers.remove(LAST_EVENT_ID);
+    if let Some(Asked::Foreign(id)) = header
+        && let Ok(id) = HeaderValue::from_bytes(id)
+    {
+        parts.headers.insert(LAST_EVENT_ID, id);
+    }
+    if let Some(uri) = query.strip(&parts.uri, |id| Position::parse(id).is_some()) {
+        parts.uri = uri;
+    }
 }
 
 fn resume(verdict: Verdict) -> String {
@@ -413,44 +387,5 @@ fn label(verdict: Verdict) -> metrics::Answer {
         Verdict::Gap(Gap::Generation) => metrics::Answer::GapGeneration,
         Verdict::Gap(Gap::Ahead) => metrics::Answer::GapAhead,
         Verdict::Foreign => metrics::Answer::Foreign,
-    }
-}
-
-pin_project_lite::pin_project! {
-    /// A request body that says when it was sent whole.
-    struct Watched {
-        #[pin]
-        body: Relay,
-        whole: Arc<AtomicBool>,
-    }
-}
-
-impl HttpBody for Watched {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = self.project();
-        let frame = ready!(this.body.poll_frame(cx));
-        if frame.is_none() {
-            this.whole.store(true, Ordering::Relaxed);
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        let ended = self.body.is_end_stream();
-        if ended {
-            // hyper asks, and polls no body that has ended.
-            self.whole.store(true, Ordering::Relaxed);
-        }
-        ended
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        self.body.size_hint()
     }
 }

@@ -70,7 +70,10 @@ impl Appender {
         }
         if let Some(id) = upstream_id(frame).filter(|_| self.ids.are_names()) {
             let has_place = matches!(class, Some(Class::Retained | Class::Reset));
-            writer.window().name(id, !has_place);
+            if writer.window().name(id, !has_place) {
+                self.metrics.repeated_id();
+                self.ids.note_repeat();
+            }
         }
         if let Some(retry) = frame.retry() {
             writer.window().set_retry(retry);

@@ -264,6 +264,10 @@ impl Pump {
             let mut feed = |chunk: Bytes| splitter.feed(&chunk, |frame| appender.append(writer, &frame, now));
             gathered.take().try_for_each(&mut feed)
         });
+        if self.appender.ids.has_repeat_to_tell() {
+            let route = &self.appender.route.name;
+            tracing::warn!(route, "the upstream repeats an id: who comes back with it may get events again");
+        }
         self.budget.charge(self.charged, self.splitter.held());
         self.charged = self.splitter.held();
         if self.budget.excess() > 0 {

@@ -12,6 +12,15 @@ use crate::{
 
 /// How long a carrier is without the id.
 const CARRIED: usize = "event:~\ndata\nid:\n\n".len();
+/// Whether the upstream has used an id twice, which is told once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Repeats {
+    // None => ToTell, at the first one.
+    None,
+    // ToTell => Told.
+    ToTell,
+    Told,
+}
 
 /// Gives ids by a route's mode: `keep` is ours until the upstream sends an id of its own, its own from then on;
 /// `replace` is always ours; `hidden` is the upstream's as a page would have it without us, and ours in a frame behind.
@@ -23,6 +32,7 @@ pub(super) struct Numbering {
     last: Option<Bytes>,
     /// The id that a page has from the upstream, where it is to see no other.
     page: Vec<u8>,
+    repeats: Repeats,
     /// Ours as text; kept for its room.
     text: String,
 }
@@ -31,7 +41,7 @@ impl Numbering {
     /// Numbers by this mode; `theirs` says that the upstream is known to number its events.
     pub(super) fn new(mode: Ids, theirs: bool) -> Self {
         let theirs = theirs && mode == Ids::Keep;
-        Self { theirs, mode, last: None, page: Vec::new(), text: String::new() }
+        Self { theirs, mode, last: None, page: Vec::new(), repeats: Repeats::None, text: String::new() }
     }
 
     /// The upstream's ids are what clients come back with, so that the window has to know them.
@@ -50,6 +60,22 @@ impl Numbering {
         if self.last.as_deref() != Some(id) {
             self.last = Some(Bytes::copy_from_slice(id));
         }
+    }
+
+    /// The upstream has used an id for another place.
+    pub(super) fn note_repeat(&mut self) {
+        if self.repeats == Repeats::None {
+            self.repeats = Repeats::ToTell;
+        }
+    }
+
+    /// It has for the first time, and nobody was told yet.
+    pub(super) fn has_repeat_to_tell(&mut self) -> bool {
+        let to_tell = self.repeats == Repeats::ToTell;
+        if to_tell {
+            self.repeats = Repeats::Told;
+        }
+        to_tell
     }
 
     /// A retained event with its id as clients get it, in memory of its very size. One of whom the upstream's own id

@@ -3,11 +3,14 @@
 //! The registry opens streams, finds them again, keeps them within their limits and ends them all in a drain. It
 //! knows requests only as keys, and the upstream only as a service.
 
+mod conflict;
 mod keeper;
 mod opening;
 mod relief;
 mod session;
+mod sessions;
 mod shared;
+mod upstream_id;
 
 use std::{
     collections::HashMap,
@@ -31,6 +34,8 @@ use crate::{
     route::{Key, OnGap, Route},
     window::{Budget, Cursor, LiveWindow, Verdict},
 };
+
+use sessions::Sessions;
 
 pub use session::{Opened, Rejoin, Session};
 pub use shared::{Admits, Answer, Entry, Live, Member, SharedStream, Spoken};
@@ -64,8 +69,7 @@ struct Inner {
     upstream: Upstream,
     budget: Budget,
     lingerers: Lingerers,
-    /// By what all their generations have in common.
-    sessions: Mutex<HashMap<Generation, Arc<Session>>>,
+    sessions: Mutex<Sessions>,
     shared: Mutex<HashMap<Key, Arc<SharedStream>>>,
     count: Arc<AtomicUsize>,
     /// The last shared generation: the next one sorts after it, whatever the clock says. Nothing is locked under it but
@@ -139,8 +143,7 @@ impl Registry {
 
     fn windows(&self) -> Vec<(Key, LiveWindow)> {
         let sessions = lock(&self.0.sessions);
-        let mut all: Vec<_> =
-            sessions.values().map(|session| (session.key, session.window.clone())).collect();
+        let mut all: Vec<_> = sessions.iter().map(|session| (session.key, session.window.clone())).collect();
         drop(sessions);
         let shared: Vec<_> = lock(&self.0.shared).values().cloned().collect();
         all.extend(

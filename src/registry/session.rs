@@ -13,7 +13,7 @@ use crate::{
     id::{Asked, Generation, Position},
     metrics::{self, Kind},
     pump::{Keep, Outcome, Pump, now},
-    route::{Ids, Key, OnGap, Route},
+    route::{Address, Ids, Key, OnGap, Route},
     window::{End, Gap, LiveWindow, Verdict, Window},
 };
 
@@ -24,8 +24,11 @@ const HIGH_WATER: usize = 256 << 10;
 pub struct Session {
     pub(super) key: Key,
     pub(super) window: LiveWindow,
-    name: Generation,
-    head: Head,
+    /// What all its generations have in common.
+    pub(super) name: Generation,
+    /// From where its first client came, if it can be found by that and an id of the upstream's.
+    pub(super) from: Option<Address>,
+    pub(super) head: Head,
     _counted: Counted,
 }
 
@@ -33,6 +36,8 @@ pub struct Session {
 pub struct Opened {
     /// What a request must share to come back to it.
     pub key: Key,
+    /// From where its client comes, if that is known.
+    pub from: Option<Address>,
     /// Its route.
     pub route: Arc<Route>,
     /// The head of the upstream's answer.
@@ -67,19 +72,24 @@ impl Registry {
             );
             return Err(opened.body);
         };
-        let Opened { key, route, head, body, foreign, whole } = opened;
+        let Opened { key, from, route, head, body, foreign, whole } = opened;
         let generation = self.0.dice.session();
-        let window = Window::new(generation, route.window, now());
+        let from = from.filter(|_| route.finds_by_upstream_ids());
+        let mut window = Window::new(generation, route.window, now());
+        if foreign && route.ids == Ids::Keep {
+            window.expect_names();
+        }
+        if from.is_none() {
+            window.forgo_names();
+        }
         let window = LiveWindow::new(window, self.0.budget.clone(), Some(HIGH_WATER));
         let (_, cursor) = window.attach(&Asked::Nothing, now());
         let name = generation.name();
-        let session = Arc::new(Session { key, window, name, head, _counted: counted });
-        lock(&self.0.sessions).insert(name, session.clone());
+        let session = Arc::new(Session { key, window, name, from, head, _counted: counted });
+        lock(&self.0.sessions).insert(&session);
         let successor = Box::new(Generation::next_run);
         let pump = Pump::new(self.pump_parts(&session.window, &route, foreign, successor));
-        // By an id of the upstream's nobody finds a session again.
-        let linger = if foreign && route.ids == Ids::Keep { Duration::ZERO } else { route.linger };
-        let keep = Keep { linger: Some(linger), whole, expected: false };
+        let keep = Keep { linger: Some(route.linger), whole, expected: false };
         tokio::spawn(self.clone().keep(session, route, pump, body, keep));
         Ok(Joined::new(if foreign { Verdict::Foreign } else { Verdict::Fresh }, cursor, OnGap::Fresh))
     }
@@ -87,31 +97,14 @@ impl Registry {
     /// A client comes back with an id of a session. Forged, another's and ended ids are answered alike.
     #[must_use]
     pub fn rejoin(&self, key: Key, position: Position, is_get: bool, on_gap: OnGap) -> Rejoin {
-        let unknown = Rejoin::Anew(Verdict::Gap(Gap::Generation));
         // Under the lock, so that a session that is about to be forgotten is either found with its client or not.
         let sessions = lock(&self.0.sessions);
-        let name = position.generation.name();
-        let Some(session) = sessions.get(&name).filter(|session| session.key == key) else {
-            return unknown;
+        let Some(session) = sessions.get(key, position.generation) else {
+            return Rejoin::Anew(Verdict::Gap(Gap::Generation));
         };
-        let (verdict, cursor) = session.window.attach(&Asked::Ours(position), now());
-        let ended = session.window.look(|window| window.ended());
-        let stays = match (verdict, ended) {
-            (Verdict::Resumed { missed: 0, .. }, Some(End::Finished))
-                if is_get && session.window.end_given() =>
-            {
-                return Rejoin::Anew(Verdict::Fresh);
-            }
-            (Verdict::Resumed { missed: 0, .. }, Some(End::Lost)) if is_get => return unknown,
-            (Verdict::Resumed { .. }, _) => true,
-            // What is left of an ended one is no stream to go on with.
-            (Verdict::Gap(_), None) => on_gap == OnGap::Replay,
-            _ => false,
-        };
-        if stays {
-            Rejoin::Joined(Box::new(Joined::new(verdict, cursor, on_gap)), session.head.clone())
-        } else {
-            Rejoin::Anew(verdict)
+        match session.resume(&Asked::Ours(position), is_get, on_gap) {
+            Ok((joined, head)) => Rejoin::Joined(Box::new(joined), head),
+            Err(verdict) => Rejoin::Anew(verdict),
         }
     }
 
@@ -174,8 +167,38 @@ impl Registry {
         let mut sessions = lock(&self.0.sessions);
         let vacant = session.window.readers() == 0;
         if vacant {
-            sessions.remove(&session.name);
+            sessions.remove(session);
         }
         vacant
+    }
+}
+
+impl Session {
+    /// Takes a place again for a client that comes back. Who calls holds the lock of all sessions, so that this one is
+    /// not forgotten meanwhile.
+    ///
+    /// # Errors
+    /// When it is a new client; this is what it is told.
+    pub(super) fn resume(
+        &self,
+        asked: &Asked,
+        is_get: bool,
+        on_gap: OnGap,
+    ) -> Result<(Joined, Head), Verdict> {
+        let end_given = self.window.end_given();
+        let stays = |verdict, ended| match (verdict, ended) {
+            (Verdict::Resumed { missed: 0, .. }, Some(End::Finished)) if is_get && end_given => {
+                Err(Verdict::Fresh)
+            }
+            (Verdict::Resumed { missed: 0, .. }, Some(End::Lost)) if is_get => {
+                Err(Verdict::Gap(Gap::Generation))
+            }
+            (Verdict::Resumed { .. }, _) => Ok(()),
+            // What is left of an ended one is no stream to go on with.
+            (Verdict::Gap(_), None) if on_gap == OnGap::Replay => Ok(()),
+            _ => Err(verdict),
+        };
+        let (verdict, cursor) = self.window.attach_if(asked, now(), stays)?;
+        Ok((Joined::new(verdict, cursor, on_gap), self.head.clone()))
     }
 }

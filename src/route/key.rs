@@ -9,7 +9,7 @@ use super::{KeyPart, Route};
 
 /// What two requests have in common that mean the same stream. It is a keyed hash: nothing can be read from it,
 /// and nobody outside can make two requests meet.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(u128);
 
 impl fmt::Debug for Key {
@@ -55,35 +55,46 @@ impl Keyer {
     /// The key of a request on a route.
     #[must_use]
     pub fn key(&self, route: &Route, request: &Parts) -> Key {
-        let mut sum = Sum(self.0);
+        let mut sum = Sum::new(self);
         sum.add(route.name.as_bytes());
+        // A client that comes back asks for the same, whatever it had seen by then.
+        let query = route.cursor_query.without(request.uri.query().unwrap_or_default());
         match &route.key {
-            Some(parts) => parts.iter().for_each(|part| sum.part(part, request)),
-            None => sum.everything(request),
+            Some(parts) => parts.iter().for_each(|part| sum.part(part, request, &query)),
+            None => sum.everything(request, &query),
         }
-        Key(sum.0.finish128().as_u128())
+        Key(sum.finish())
     }
 
     /// The identity of a request. Its `Origin` counts as it was sent: the answer may be for that one alone.
     #[must_use]
-    pub fn identity(&self, request: &Parts) -> Identity {
+    pub fn identity(&self, route: &Route, request: &Parts) -> Identity {
+        let query = route.cursor_query.without(request.uri.query().unwrap_or_default());
         let mut sum = Sum(self.0);
-        sum.everything(request);
-        sum.part(&KeyPart::Header(header::ORIGIN), request);
+        sum.everything(request, &query);
+        sum.part(&KeyPart::Header(header::ORIGIN), request, &query);
         Identity(sum.0.finish128().as_u128())
     }
 }
 
 /// A hash of a list of values: each with its length, so that no two lists run together.
-struct Sum(SipHasher13);
+pub(super) struct Sum(SipHasher13);
 
 impl Sum {
-    fn add(&mut self, value: &[u8]) {
+    pub(super) fn new(keyer: &Keyer) -> Self {
+        Self(keyer.0)
+    }
+
+    pub(super) fn finish(self) -> u128 {
+        self.0.finish128().as_u128()
+    }
+
+    pub(super) fn add(&mut self, value: &[u8]) {
         self.0.write_u64(value.len() as u64);
         self.0.write(value);
     }
 
-    fn all<'a>(&mut self, values: impl Iterator<Item = &'a [u8]>) {
+    pub(super) fn all<'a>(&mut self, values: impl Iterator<Item = &'a [u8]>) {
         let mut count = 0;
         for value in values {
             self.add(value);
@@ -92,8 +103,7 @@ impl Sum {
         self.0.write_u64(count);
     }
 
-    fn part(&mut self, part: &KeyPart, request: &Parts) {
-        let query = request.uri.query().unwrap_or_default();
+    fn part(&mut self, part: &KeyPart, request: &Parts, query: &str) {
         match part {
             KeyPart::Host => self.add(host(request).as_bytes()),
             KeyPart::Path => self.add(request.uri.path().as_bytes()),
@@ -105,10 +115,10 @@ impl Sum {
     }
 
     /// All that could mean somebody else.
-    fn everything(&mut self, request: &Parts) {
-        self.part(&KeyPart::Host, request);
-        self.part(&KeyPart::Path, request);
-        self.part(&KeyPart::Query, request);
+    fn everything(&mut self, request: &Parts, query: &str) {
+        self.part(&KeyPart::Host, request, query);
+        self.part(&KeyPart::Path, request, query);
+        self.part(&KeyPart::Query, request, query);
         let own_origin = has_own_origin(request);
         // Sorted, for a client may send its headers in another order when it comes back; the lines of one header
         // stay in order.
@@ -204,6 +214,7 @@ mod tests {
             path: None,
             mode: Mode::Shared,
             key,
+            cursor_query: CursorQuery::default(),
             admit: Admit::Upstream,
             admit_timeout: Duration::ZERO,
             admit_cache: None,
@@ -214,6 +225,7 @@ mod tests {
             prime: true,
             window: Bounds { events: one, bytes: one, age: Duration::ZERO },
             ids: Ids::Keep,
+            match_upstream_ids: true,
             rules: Rules::default(),
             on_gap: OnGap::default(),
             gap_event: None,
@@ -290,7 +302,7 @@ mod tests {
             for (name, value) in headers {
                 request = request.header(*name, *value);
             }
-            Keyer::new(7).identity(&request.body(()).unwrap().into_parts().0)
+            Keyer::new(7).identity(&route(None), &request.body(()).unwrap().into_parts().0)
         };
         let plain = identity("/e", &[("host", "h"), ("cookie", "a=1")]);
         for (uri, headers) in [
@@ -305,6 +317,17 @@ mod tests {
         }
         let back = [("cookie", "a=1"), ("host", "h"), ("last-event-id", "7"), ("user-agent", "x")];
         assert_eq!(identity("/e", &back), plain);
+        assert_eq!(identity("/e?lastEventId=7", &back), plain);
+    }
+
+    #[test]
+    fn a_cursor_in_the_query_does_not_count() {
+        for parts in [None, Some(vec![KeyPart::Query]), Some(vec![KeyPart::Parameter("a".into())])] {
+            for back in ["/e?a=1&lastEventId=7", "/e?lastEventId=x;y&a=1", "/e?&a=1&Last%2DEvent-ID=7"] {
+                check(parts.clone(), ("/e?a=1", &[]), (back, &[]), true);
+            }
+        }
+        check(None, ("/e?a=1", &[]), ("/e?a=1&eventId=7", &[]), false);
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Which streams a request belongs to: routes, as the operator writes them, and how a request finds its own.
 
+mod address;
 mod gap;
 mod key;
+mod query;
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,9 +11,11 @@ use http::HeaderMap;
 
 use crate::{rules::Rules, window::Bounds};
 
+pub use address::Address;
 pub use gap::GapEvent;
 pub(crate) use key::has_own_origin;
 pub use key::{Identity, Key, Keyer};
+pub use query::CursorQuery;
 
 /// What the operator says of the requests whose path matches.
 #[derive(Clone, Debug)]
@@ -24,6 +28,8 @@ pub struct Route {
     pub mode: Mode,
     /// What two requests must have in common to mean the same stream; `None` is everything that could matter.
     pub key: Option<Vec<KeyPart>>,
+    /// The query parameters that may carry a cursor. They never count for the key.
+    pub cursor_query: CursorQuery,
     /// Whether the upstream is asked before a client joins a shared stream.
     pub admit: Admit,
     /// How long an admission has a place among the bounded ones; it goes on waiting without.
@@ -44,6 +50,8 @@ pub struct Route {
     pub window: Bounds,
     /// Which ids events are given.
     pub ids: Ids,
+    /// Whether a private stream is found again by an id of the upstream's.
+    pub match_upstream_ids: bool,
     /// What becomes of events, by their types.
     pub rules: Rules,
     /// What a client that cannot have what it missed is given.
@@ -52,6 +60,14 @@ pub struct Route {
     pub gap_event: Option<GapEvent>,
     /// What becomes of a shared stream that loses its upstream.
     pub breaks: Breaks,
+}
+
+impl Route {
+    /// Its private streams are found again by ids of the upstream's.
+    #[must_use]
+    pub fn finds_by_upstream_ids(&self) -> bool {
+        self.mode == Mode::Private && self.ids == Ids::Keep && self.match_upstream_ids
+    }
 }
 
 /// Which ids events are given.

@@ -53,6 +53,9 @@ impl Budget {
     }
 }
 
+/// How many windows were left by their last client: of several it tells which one was left last.
+static DEPARTURES: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+
 /// A window under a lock, and the tasks that wait for it. Clones are the same window.
 #[derive(Clone, Debug)]
 pub struct LiveWindow(Arc<Shared>);
@@ -84,7 +87,15 @@ struct State {
     end_given: bool,
     /// How many clients came, ever.
     visits: u64,
+    /// Where the last client was when it left, and its number among all departures.
+    left: Option<Left>,
     charged: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Left {
+    departure: u64,
+    next: u64,
 }
 
 #[derive(Debug)]
@@ -122,6 +133,7 @@ impl LiveWindow {
             numbered: false,
             end_given: false,
             visits: 0,
+            left: None,
             charged: 0,
         };
         Self(Arc::new(Shared { state: Mutex::new(state), moved: AtomicU64::new(0), budget, high_water }))
@@ -164,6 +176,32 @@ impl LiveWindow {
         (verdict, cursor)
     }
 
+    /// The same, if a client that is so judged, by what its window came to, stays; no place is taken otherwise.
+    ///
+    /// # Errors
+    /// What `stays` says that it is instead.
+    pub fn attach_if(
+        &self,
+        asked: &Asked,
+        now: Instant,
+        stays: impl FnOnce(Verdict, Option<End>) -> Result<(), Verdict>,
+    ) -> Result<(Verdict, Cursor), Verdict> {
+        let mut state = self.lock();
+        let verdict = state.window.judge(asked, now);
+        self.settle(&mut state);
+        stays(verdict, state.window.ended())?;
+        let place = state.window.enter(verdict);
+        Ok((verdict, self.seated(state, place)))
+    }
+
+    /// Takes a place where the last client was left, if none is here.
+    pub fn take_over(&self, now: Instant) -> Option<(Verdict, Cursor)> {
+        let mut state = self.lock();
+        let left = state.left.filter(|_| state.seats.is_empty())?;
+        let (verdict, place) = state.window.enter_where_left(left.next, now);
+        Some((verdict, self.seated(state, place)))
+    }
+
     /// Takes a place before everything that is here, for a client that waited for the stream to open.
     pub fn attach_at_start(&self) -> Cursor {
         self.seat(Window::enter_at_start)
@@ -172,6 +210,10 @@ impl LiveWindow {
     fn seat(&self, enter: impl FnOnce(&mut Window) -> Place) -> Cursor {
         let mut state = self.lock();
         let place = enter(&mut state.window);
+        self.seated(state, place)
+    }
+
+    fn seated(&self, mut state: MutexGuard<'_, State>, place: Place) -> Cursor {
         let fence = state.window.fence(&place);
         if let (Some(older), true) = (state.newest, self.0.high_water.is_some()) {
             // Two clients with one id: the older one goes on, but keeps neither the pump nor memory.
@@ -239,6 +281,13 @@ impl LiveWindow {
     #[must_use]
     pub fn readers(&self) -> usize {
         self.lock().seats.len()
+    }
+
+    /// When the last client left, as a number that rises with each departure from any window; `None` while one is here.
+    #[must_use]
+    pub fn left(&self) -> Option<u64> {
+        let state = self.lock();
+        state.left.filter(|_| state.seats.is_empty()).map(|left| left.departure)
     }
 
     /// A client was given everything and the proper end.
@@ -384,8 +433,7 @@ impl Cursor {
         let Some(seat) = seats.get_mut(self.seat) else { return Poll::Ready(Step::Behind) };
         let Some(parts) = window.take(&mut seat.place, room) else { return Poll::Ready(Step::Behind) };
         if parts.events > 0 {
-            // By an id of the upstream's nobody finds a session again.
-            *numbered = live.0.high_water.is_none() || window.holds_ours(&seat.place);
+            *numbered = live.0.high_water.is_none() || window.is_found_by(&seat.place);
         }
         let ended = window.ended();
         self.seen = None;
@@ -464,7 +512,7 @@ impl Cursor {
 impl Drop for Cursor {
     fn drop(&mut self) {
         let mut state = self.live.lock();
-        let State { window, seats, newest, .. } = &mut *state;
+        let State { window, seats, newest, left, .. } = &mut *state;
         let gone = seats.try_remove(self.seat);
         if *newest == Some(self.seat) {
             // Of the others, the one that has most holds the pump and memory from now on: it is a client that is
@@ -478,6 +526,10 @@ impl Drop for Cursor {
             });
         }
         if let Some(seat) = gone {
+            if seats.is_empty() {
+                let departure = DEPARTURES.fetch_add(1, Ordering::Relaxed);
+                *left = Some(Left { departure, next: seat.place.next() });
+            }
             window.leave(seat.place, seats.is_empty());
         }
         self.live.settle(&mut state);

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Instant};
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::{Bounds, block::Block, names::Names, passing::Passing};
+use super::{Bounds, Tail, block::Block, names::Names, passing::Passing};
 use crate::id::{Asked, Generation, Position};
 
 /// A write takes at most so many pieces: more would not fit one system call.
@@ -37,6 +37,8 @@ pub struct Window {
     cost: usize,
     passing: Passing,
     names: Names,
+    /// A client is found again by an id of the upstream's too.
+    found_by_names: bool,
     retry: Option<Bytes>,
     end: Option<End>,
 }
@@ -158,6 +160,7 @@ impl Window {
             bytes: 0,
             passing: Passing::default(),
             names: Names::default(),
+            found_by_names: true,
             retry: None,
             end: None,
         }
@@ -250,8 +253,9 @@ impl Window {
 
     /// Notes that the upstream's own `id` stands for the tail; `lone`, if it came in a control frame. One that it
     /// repeats keeps its first meaning, even when that is gone, so that a resume may repeat events and skips none.
-    pub fn name(&mut self, id: &[u8], lone: bool) {
-        self.names.note(id, lone, self.low, self.tail);
+    /// Says whether it is repeated.
+    pub fn name(&mut self, id: &[u8], lone: bool) -> bool {
+        self.names.note(id, lone, self.low, self.tail)
     }
 
     /// The event that came with this id of the upstream's: its position, and itself if it is still retained.
@@ -262,9 +266,30 @@ impl Window {
         Some((self.position(number), (number >= self.low).then(event)))
     }
 
-    /// Whether the id that a client here holds is one of ours.
-    pub(super) fn holds_ours(&self, place: &Place) -> bool {
-        self.names.from().is_none_or(|number| place.next <= number)
+    /// Its clients hold ids of the upstream's from the start.
+    pub fn expect_names(&mut self) {
+        self.names.expect();
+    }
+
+    /// Nobody is found again by an id of the upstream's.
+    pub fn forgo_names(&mut self) {
+        self.found_by_names = false;
+    }
+
+    /// Whether a client here holds an id by which it is found when it comes back: one of ours, or of the upstream's.
+    pub(super) fn is_found_by(&self, place: &Place) -> bool {
+        self.names.are_ours_at(place.next) || (self.found_by_names && self.names.are_theirs_at(place.next))
+    }
+
+    /// What is here from the event on that a position names; `None` where that event is gone.
+    #[must_use]
+    pub fn tail_from(&self, seq: u64) -> Option<Tail> {
+        let first = self.base.checked_add(seq.max(1))?;
+        if first < self.low {
+            return None;
+        }
+        let blocks = self.blocks.iter().filter(|block| block.end() > first);
+        Some(Tail::new(blocks.map(|block| block.slice(block.first().max(first)..block.end())).collect()))
     }
 
     /// Notes the last reconnection time that the upstream asked for, as digits.
@@ -331,6 +356,15 @@ impl Window {
         let mut place = Place { next, ordinal: self.passing.next(), block: None };
         self.hold(&mut place);
         place
+    }
+
+    /// A place for a client that goes on where another was left, with this event as its next one; where that is gone, at
+    /// the low edge.
+    pub fn enter_where_left(&mut self, next: u64, now: Instant) -> (Verdict, Place) {
+        self.prune(now);
+        let have = next.max(self.low) - 1;
+        let verdict = Verdict::Resumed { after: self.position(have).seq, missed: self.tail - have };
+        (verdict, self.enter(verdict))
     }
 
     /// A place before everything that is still here: of a client that waited while the stream was opened.

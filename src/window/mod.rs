@@ -10,11 +10,13 @@ mod keep;
 mod names;
 mod passing;
 mod sync;
+mod tail;
 
 use std::{num::NonZeroUsize, time::Duration};
 
 pub use cursor::{Audience, Budget, Cursor, LiveWindow, Step, Writer};
 pub use keep::{End, Gap, Parts, Past, Place, Verdict, Window};
+pub use tail::Tail;
 
 /// What a returning client may have: the newest events within all three bounds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -15,6 +15,8 @@ pub(super) struct Names {
     hasher: RandomState,
     /// The event from which on clients hold ids of the upstream's.
     from: Option<u64>,
+    /// They hold no other.
+    expected: bool,
 }
 
 /// What an id stands for.
@@ -31,15 +33,16 @@ struct Name {
 impl Names {
     /// Notes that `id` stands for the event at the `tail` of a window from `low` on; `lone`, if it came in a control
     /// frame. One that is repeated keeps its first meaning, even when that is gone, so that a resume may repeat events
-    /// and skips none.
-    pub(super) fn note(&mut self, id: &[u8], lone: bool, low: u64, tail: u64) {
+    /// and skips none. Says whether it is.
+    pub(super) fn note(&mut self, id: &[u8], lone: bool, low: u64, tail: u64) -> bool {
         let (number, hash) = (tail, self.hash(id));
         self.from.get_or_insert(number + u64::from(lone));
         if self.past.contains(&hash) {
-            return;
+            return false;
         }
         let name = self.all.entry(hash).or_insert(Name { number, lone, repeated: false });
-        name.repeated |= name.number != number;
+        let repeated = name.number != number;
+        name.repeated |= repeated;
         name.lone &= lone;
         let retained = tail + 1 - low;
         let most = 64 + retained;
@@ -51,6 +54,7 @@ impl Names {
                 self.all.retain(|&key, name| key == hash || is_here(name));
             }
         }
+        repeated
     }
 
     /// The event that `id` stands for, if a window from `low` on can go on behind it.
@@ -65,14 +69,26 @@ impl Names {
         self.all.get(&self.hash(id)).filter(|name| !name.lone).map(|name| name.number)
     }
 
-    /// The event from which on clients hold ids of the upstream's.
-    pub(super) fn from(&self) -> Option<u64> {
-        self.from
+    /// Clients hold ids of the upstream's, and none of ours, before it has sent any here.
+    pub(super) fn expect(&mut self) {
+        self.expected = true;
+    }
+
+    /// A client whose next event is this one holds an id of ours.
+    pub(super) fn are_ours_at(&self, next: u64) -> bool {
+        !self.expected && self.from.is_none_or(|number| next <= number)
+    }
+
+    /// ... or one that the upstream sent here.
+    pub(super) fn are_theirs_at(&self, next: u64) -> bool {
+        self.from.is_some_and(|number| next > number)
     }
 
     /// A new generation begins, and no id from before is a place in it; nor is it when it comes again: an upstream
-    /// that begins anew may count anew, too. About `most` of the newest are remembered.
+    /// that begins anew may count anew, too. About `most` of the newest are remembered. The event that begins it has an
+    /// id in any case: ours, unless it is noted with one of its own.
     pub(super) fn begin(&mut self, most: usize) {
+        (self.from, self.expected) = (None, false);
         let ended = std::mem::take(&mut self.all);
         if self.past.len() + ended.len() > most {
             self.past = HashSet::new();
@@ -114,10 +130,25 @@ mod tests {
     }
 
     #[test]
+    fn what_a_client_holds_is_ours_until_the_upstream_has_sent_an_id() {
+        let mut names = Names::default();
+        let held = |names: &Names, next| (names.are_ours_at(next), names.are_theirs_at(next));
+        assert_eq!(held(&names, 9), (true, false));
+        assert!(!names.note(b"1", false, 1, 2));
+        assert_eq!((held(&names, 2), held(&names, 3)), ((true, false), (false, true)));
+        names.begin(9);
+        assert_eq!(held(&names, 9), (true, false), "the event that begins a generation has ours");
+        names.expect();
+        assert_eq!(held(&names, 9), (false, false), "that of a client who brought one is no place here");
+        assert!(!names.note(b"2", true, 9, 9) && names.note(b"2", true, 9, 10));
+        assert_eq!((held(&names, 9), held(&names, 11)), ((false, false), (false, true)));
+    }
+
+    #[test]
     fn so_many_ids_of_earlier_generations_are_remembered() {
         let mut names = Names::default();
         for generation in 0..100_u64 {
-            (0..10).for_each(|n| names.note(&[generation as u8, n], false, 1, 1 + u64::from(n)));
+            (0..10).for_each(|n| assert!(!names.note(&[generation as u8, n], false, 1, 1 + u64::from(n))));
             names.begin(25);
             assert!(names.past.len() <= 25 && names.past.len() >= 10);
         }

@@ -403,6 +403,35 @@ fn what_has_no_effect_is_refused() {
 }
 
 #[test]
+fn a_cursor_never_counts_for_a_key() {
+    let route = |rest: &str| format!("[[route]]\npath = \"/a\"\n{rest}");
+    for (rest, fault) in [
+        (
+            "key = [\"path\", \"query:LastEventId\"]",
+            "4:16: `query:LastEventId` never counts: it is where a client says what it has seen; leave it out, or name only \
+             other parameters in `cursor_query`",
+        ),
+        (
+            "cursor_query = [\"since\", \"\"]",
+            "4:26: a parameter without a name; write a name, such as \"lastEventId\", or `cursor_query = []` for none",
+        ),
+        (
+            "mode = \"pass\"\ncursor_query = []",
+            "5:16: `cursor_query` has no effect where requests only pass; leave it out, or write \
+             `mode = \"private\"` or `mode = \"shared\"`",
+        ),
+    ] {
+        refused(&route(rest), &format!("r.toml:{fault}"));
+    }
+    let file = format!("{UPSTREAM}{}", route("cursor_query = \"since\"\nkey = [\"query:lastEventId\"]"));
+    let routes = resolve(&file, &Flags::default(), &[]).unwrap().routes;
+    assert!(routes[0].cursor_query.has("since") && !routes[0].cursor_query.has("lastEventId"));
+    assert!(
+        ["lastEventId", "evs_last_event_id", "Last-Event-ID"].iter().all(|n| routes[1].cursor_query.has(n))
+    );
+}
+
+#[test]
 fn a_pin_must_have_one_path() {
     refused(
         "[[route]]\npath = \"/a/*\"\nmode = \"shared\"\npin = true",

@@ -14,8 +14,12 @@ mod bulk;
 mod command;
 /// What the operator wrote: what it resolves to, or what is wrong with it and where.
 mod config;
+/// A client that its upstream refuses because of the connection that it had.
+mod conflict;
 /// How many writes a client's events are.
 mod cost;
+/// Cursors in the query, of clients that cannot set a header.
+mod cursor;
 /// The demo: what it says of both sides, and the code that it exits with.
 mod demo;
 /// The files in `deploy/` hold: the example loads and is complete, the unit starts what exists.
@@ -63,3 +67,5 @@ mod shared;
 /// A seeded world: many clients, cuts, stalls, losses and clock jumps, with invariants after each step.
 mod sim;
 mod support;
+/// Sessions that are found again by an id of the upstream's.
+mod upstream_ids;

@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     io,
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
@@ -34,6 +35,8 @@ const MOMENT: Duration = Duration::from_millis(1);
 pub struct World {
     pub app: App,
     pub origin: Origin,
+    /// From where clients come.
+    pub peer: Option<IpAddr>,
     /// How much fits the pipe to a client that is made from now on.
     pub pipe: usize,
 }
@@ -83,7 +86,7 @@ impl World {
         let dial = Arc::new(Wire(wires.clone()));
         let app = App::new(&config, dial, Dice::seeded(seed), Metrics::new(), drain);
         app.start();
-        Self { app, origin: Origin { calls: receiver, waiting: wires }, pipe: PIPE }
+        Self { app, origin: Origin { calls: receiver, waiting: wires }, peer: None, pipe: PIPE }
     }
 
     /// A client that sends this head (request line and header lines, without the empty line) and reads the answer's.
@@ -96,7 +99,7 @@ impl World {
     /// The same, without reading yet.
     pub async fn send(&self, head: &str) -> Client {
         let (near, far) = duplex(self.pipe);
-        tokio::spawn(self.app.server().serve(far, Peer(None)));
+        tokio::spawn(self.app.server().serve(far, Peer(self.peer)));
         let mut client = Client::new(near);
         let head = head.trim().replace('\n', "\r\n");
         client.io.write_all(format!("{head}\r\n\r\n").as_bytes()).await.unwrap();

@@ -1,0 +1,165 @@
+//! Streams of one client's own: found again, or asked of the upstream.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{Method, Response, StatusCode, response};
+use http_body::{Body as HttpBody, Frame};
+use http_body_util::BodyExt as _;
+
+use super::{Call, Stamped};
+use crate::{
+    body::{self, BoxError, Relay},
+    fault::Fault,
+    head::{self, Head},
+    id::Asked,
+    metrics::{self, Connect},
+    net::Peer,
+    proxy::stream::{Body, Kind},
+    registry::{Joined, Opened, Rejoin},
+    route::{Address, Mode},
+    window::Verdict,
+};
+
+impl Call {
+    /// A stream of this client's own: the one that it had, or a new one.
+    pub(super) async fn private_stream(self) -> Result<Response<Body>, Fault> {
+        let verdict = match &self.asked {
+            Asked::Foreign(_) if !self.by_query => Verdict::Foreign,
+            Asked::Nothing | Asked::Foreign(_) => Verdict::Fresh,
+            Asked::Ours(position) => {
+                let is_get = self.parts.method == Method::GET;
+                match self.shared.registry.rejoin(self.key, *position, is_get, self.route.on_gap) {
+                    Rejoin::Joined(joined, head) => return Ok(self.rejoined(*joined, &head)),
+                    Rejoin::Anew(verdict) => verdict,
+                }
+            }
+        };
+        match self.by_upstream_id() {
+            Some((joined, head)) => Ok(self.rejoined(joined, &head)),
+            None => self.new_session(verdict).await,
+        }
+    }
+
+    /// The session that this client had, by an id of the upstream's.
+    fn by_upstream_id(&self) -> Option<(Joined, Head)> {
+        // A body could say what is wanted, and what gets no ids has no session.
+        let may = self.route.finds_by_upstream_ids() && self.gets_ids && self.body.is_end_stream();
+        if !may || self.asked == Asked::Nothing {
+            return None;
+        }
+        let is_get = self.parts.method == Method::GET;
+        self.shared.registry.find(self.key, self.address()?, &self.asked, is_get)
+    }
+
+    /// The session whose connection is in this client's way.
+    fn former(&self, answer: StatusCode) -> Option<(Joined, Head)> {
+        let may = self.route.mode == Mode::Private && self.parts.method == Method::GET && self.gets_ids;
+        let registry = &self.shared.registry;
+        (may && answer == StatusCode::CONFLICT).then(|| registry.take_over(self.key)).flatten()
+    }
+
+    fn address(&self) -> Option<Address> {
+        let Peer(peer) = self.parts.extensions.get().copied().unwrap_or(Peer(None));
+        self.shared.keyer.address(peer, &self.parts.headers)
+    }
+
+    /// The upstream is not asked again: its connection to this session is the client's permission.
+    fn rejoined(self, joined: Joined, head: &Head) -> Response<Body> {
+        // The body says what the first one said.
+        if !self.body.is_end_stream() {
+            tokio::spawn(drop_unread(self.body));
+        }
+        let stamped =
+            Stamped { parts: &self.parts, route: &self.route, is_event_source: self.is_event_source };
+        stamped.respond(&self.shared, self.metrics.clone(), head.to_parts(), joined, Kind::Session)
+    }
+
+    pub(super) async fn new_session(mut self, verdict: Verdict) -> Result<Response<Body>, Fault> {
+        let bodiless = self.body.is_end_stream();
+        let whole = Arc::new(AtomicBool::new(bodiless));
+        let body = std::mem::replace(&mut self.body, body::empty());
+        let body =
+            if body.is_end_stream() { body } else { Watched { body, whole: whole.clone() }.boxed_unsync() };
+        let (head, body) = self.ask(body).await?.into_parts();
+        if !head::is_stream(&head) {
+            let former = if bodiless { self.former(head.status) } else { None };
+            return Ok(match former {
+                Some((joined, head)) => self.rejoined(joined, &head),
+                None => Response::from_parts(head, Body::Relay(body)),
+            });
+        }
+        self.metrics.connects.count(Connect::Stream);
+        if !self.gets_ids {
+            return Ok(self.unnumbered(head, body));
+        }
+        let foreign = verdict == Verdict::Foreign;
+        let (key, from, route) = (self.key, self.address(), self.route.clone());
+        let opened = Opened { key, from, route, head: Head::of(&head), body, foreign, whole };
+        match self.shared.registry.open(opened) {
+            Ok(joined) => {
+                let joined = Joined { verdict, ..joined };
+                let stamped =
+                    Stamped { parts: &self.parts, route: &self.route, is_event_source: self.is_event_source };
+                Ok(stamped.respond(&self.shared, self.metrics.clone(), head, joined, Kind::Session))
+            }
+            Err(body) => Ok(self.unnumbered(head, body)),
+        }
+    }
+
+    fn unnumbered(&self, head: response::Parts, body: Relay) -> Response<Body> {
+        self.metrics.answers.count(metrics::Answer::Passed);
+        Response::from_parts(head, Body::Relay(body))
+    }
+}
+
+/// Reads a body to its end, so that the connection can be used again.
+async fn drop_unread(mut body: Relay) {
+    while let Some(Ok(_)) = body.frame().await {}
+}
+
+pin_project_lite::pin_project! {
+    /// A request body that says when it was sent whole.
+    struct Watched {
+        #[pin]
+        body: Relay,
+        whole: Arc<AtomicBool>,
+    }
+}
+
+impl HttpBody for Watched {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.project();
+        let frame = ready!(this.body.poll_frame(cx));
+        if frame.is_none() {
+            this.whole.store(true, Ordering::Relaxed);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let ended = self.body.is_end_stream();
+        if ended {
+            // hyper asks, and polls no body that has ended.
+            self.whole.store(true, Ordering::Relaxed);
+        }
+        ended
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
+    }
+}

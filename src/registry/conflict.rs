@@ -1,0 +1,24 @@
+//! An upstream that allows one connection at a time refuses a client that comes back while we hold its former one.
+
+use super::{Joined, Registry, lock};
+use crate::{
+    head::Head,
+    pump::now,
+    route::{Key, OnGap},
+};
+
+impl Registry {
+    /// The upstream refused a new client because of a connection that there is already. If that is one of a session of
+    /// this key without a client, the new one goes on where the former one was left; of several, the session that was
+    /// left last. Of two that come at once the second finds none.
+    #[must_use]
+    pub fn take_over(&self, key: Key) -> Option<(Joined, Head)> {
+        // Under the lock, so that a session that is about to be forgotten is either found with its client or not.
+        let sessions = lock(&self.0.sessions);
+        let live = sessions.of(key).filter(|session| session.window.look(|window| window.ended().is_none()));
+        let left = live.filter_map(|session| Some((session.window.left()?, session)));
+        let (_, session) = left.max_by_key(|(left, _)| *left)?;
+        let (verdict, cursor) = session.window.take_over(now())?;
+        Some((Joined::new(verdict, cursor, OnGap::Fresh), session.head.clone()))
+    }
+}

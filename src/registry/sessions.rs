@@ -1,0 +1,46 @@
+//! All sessions, and how a request finds them.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use super::Session;
+use crate::{id::Generation, route::Key};
+
+/// All sessions: by what the generation in an id of ours names, and by the key that a request has whatever its id.
+#[derive(Default)]
+pub(super) struct Sessions {
+    all: HashMap<Generation, Arc<Session>>,
+    by_key: BTreeMap<(Key, Generation), Arc<Session>>,
+}
+
+/// The bounds of all generations.
+const FIRST: Generation = Generation::Shared(0);
+const LAST: Generation = Generation::Session(u128::MAX);
+
+impl Sessions {
+    pub(super) fn insert(&mut self, session: &Arc<Session>) {
+        self.all.insert(session.name, session.clone());
+        self.by_key.insert((session.key, session.name), session.clone());
+    }
+
+    pub(super) fn remove(&mut self, session: &Session) {
+        self.all.remove(&session.name);
+        self.by_key.remove(&(session.key, session.name));
+    }
+
+    /// The session that this generation is a run of, if it is one of this key.
+    pub(super) fn get(&self, key: Key, generation: Generation) -> Option<&Arc<Session>> {
+        self.all.get(&generation.name()).filter(|session| session.key == key)
+    }
+
+    /// Every session of a key.
+    pub(super) fn of(&self, key: Key) -> impl Iterator<Item = &Arc<Session>> {
+        self.by_key.range((key, FIRST)..=(key, LAST)).map(|(_, session)| session)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Session>> {
+        self.all.values()
+    }
+}
