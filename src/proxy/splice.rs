@@ -115,8 +115,7 @@ impl Service<Request<Relay>> for Splice {
         }
         if never || upgrades {
             let (mut parts, body) = request.into_parts();
-            let asked = head::asked(&parts.headers);
-            without_ours(&mut parts, Some(&asked), &route.cursor_query);
+            hide_ours(&mut parts, &route.cursor_query);
             return self.pass(Request::from_parts(parts, body));
         }
         let call = Call::new(self.inner.clone(), self.shared.clone(), route, request);
@@ -134,6 +133,20 @@ impl Splice {
 /// Behind a pointer, since the compiler cannot see that the service's own future is `Send` from within another.
 fn ask(upstream: &Upstream, request: Request<Relay>) -> BoxFuture<Result<Response<Relay>, Fault>> {
     Box::pin(upstream.clone().oneshot(request))
+}
+
+/// Ids that we made mean nothing to the upstream, and of several lines only one counts.
+fn hide_ours(parts: &mut Parts, query: &CursorQuery) {
+    let asked = head::asked(&parts.headers);
+    parts.headers.remove(LAST_EVENT_ID);
+    if let Asked::Foreign(id) = asked
+        && let Ok(id) = HeaderValue::from_bytes(&id)
+    {
+        parts.headers.insert(LAST_EVENT_ID, id);
+    }
+    if let Some(uri) = query.strip(&parts.uri, |id| Position::parse(id).is_some()) {
+        parts.uri = uri;
+    }
 }
 
 /// One request that may be for an event stream.
@@ -168,8 +181,7 @@ impl Call {
             parts.extensions.insert(Patient(came.into()));
             parts.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
-        let header = Some(&asked).filter(|_| !by_query);
-        without_ours(&mut parts, header, &route.cursor_query);
+        hide_ours(&mut parts, &route.cursor_query);
         let metrics = shared.route_metrics(&route);
         let parts = Arc::new(parts);
         Self {
@@ -355,19 +367,6 @@ impl Stamped<'_> {
 /// It is served as a new client.
 fn is_new(verdict: Verdict) -> bool {
     matches!(verdict, Verdict::Fresh | Verdict::Gap(_))
-}
-
-/// Ids that we made mean nothing to the upstream, and of several lines only one counts.
-fn without_ours(parts: &mut Parts, header: Option<&Asked>, query: &CursorQuery) {
-    parts.headers.remove(LAST_EVENT_ID);
-    if let Some(Asked::Foreign(id)) = header
-        && let Ok(id) = HeaderValue::from_bytes(id)
-    {
-        parts.headers.insert(LAST_EVENT_ID, id);
-    }
-    if let Some(uri) = query.strip(&parts.uri, |id| Position::parse(id).is_some()) {
-        parts.uri = uri;
-    }
 }
 
 fn resume(verdict: Verdict) -> String {

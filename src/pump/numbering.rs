@@ -12,6 +12,7 @@ use crate::{
 
 /// How long a carrier is without the id.
 const CARRIED: usize = "event:~\ndata\nid:\n\n".len();
+
 /// Whether the upstream has used an id twice, which is told once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Repeats {
@@ -41,7 +42,7 @@ impl Numbering {
     /// Numbers by this mode; `theirs` says that the upstream is known to number its events.
     pub(super) fn new(mode: Ids, theirs: bool) -> Self {
         let theirs = theirs && mode == Ids::Keep;
-        Self { theirs, mode, last: None, page: Vec::new(), repeats: Repeats::None, text: String::new() }
+        Self { theirs, mode, last: None, repeats: Repeats::None, page: Vec::new(), text: String::new() }
     }
 
     /// The upstream's ids are what clients come back with, so that the window has to know them.

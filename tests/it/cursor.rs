@@ -109,6 +109,17 @@ async fn an_id_of_ours_never_reaches_the_upstream_and_all_else_does() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_id_of_ours_is_hidden_where_nothing_else_is_done_too() {
+    for method in ["HEAD", "OPTIONS", "POST"] {
+        let mut world = World::new("");
+        let request =
+            format!("{method} /e?a&lastEventId=r0000000000000-7&b HTTP/1.1\nHost: h\nContent-Length: 0");
+        let _client = world.send(&request).await;
+        assert!(world.origin.accept().await.request.starts_with(&format!("{method} /e?a&b HTTP/1.1")));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_no_window_knows_is_no_cursor_and_goes_on_untouched() {
     for config in [PRIVATE, ASKED] {
         let mut world = World::new(config);
