@@ -13,7 +13,7 @@ use prometheus_client::{
 
 mod label;
 
-pub use label::{Admission, Admitting, Answer, Connect, Cut, End, Kind, Label, Outcome};
+pub use label::{Admission, Admitting, Answer, Connect, Cut, Dropped, End, Kind, Label, Outcome};
 
 /// The media type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -55,6 +55,7 @@ pub struct RouteMetrics {
     replayed: Counter,
     resets: Counter,
     repeated_ids: Counter,
+    dropped: Counts<Dropped>,
 }
 
 impl Metrics {
@@ -125,6 +126,11 @@ impl RouteMetrics {
     /// The upstream used an id of its own for another place.
     pub fn repeated_id(&self) {
         self.repeated_ids.inc();
+    }
+
+    /// A guard dropped so many events.
+    pub fn dropped(&self, how: Dropped, events: usize) {
+        self.dropped.add(how, events as u64);
     }
 
     /// `events` retained events were sent to a client that came back for them.
@@ -210,7 +216,12 @@ impl<L: Label> Counts<L> {
 
     /// Counts one of this value.
     pub fn count(&self, label: L) {
-        self.all[label.place()].inc();
+        self.add(label, 1);
+    }
+
+    /// Counts so many of this value.
+    pub fn add(&self, label: L, count: u64) {
+        self.all[label.place()].inc_by(count);
     }
 
     /// How many of this value were counted.
@@ -234,6 +245,7 @@ struct Families {
     connects: Family<Of<Connect>, Counter>,
     ends: Family<Of<End>, Counter>,
     cuts: Family<Of<Cut>, Counter>,
+    dropped: Family<Of<Dropped>, Counter>,
 }
 
 impl Families {
@@ -258,6 +270,11 @@ impl Families {
             ),
             ends: family(to, "respool_stream_ends", "Streams that ended, by how"),
             cuts: family(to, "respool_clients_cut", "Clients cut, by why"),
+            dropped: family(
+                to,
+                "respool_guarded_events",
+                "Events that asked what was answered, by how they were dropped",
+            ),
         }
     }
 
@@ -275,6 +292,7 @@ impl Families {
             replayed: self.replayed.get_or_create_owned(&route),
             resets: self.resets.get_or_create_owned(&route),
             repeated_ids: self.repeated_ids.get_or_create_owned(&route),
+            dropped: counts(&self.dropped, name),
         }
     }
 }

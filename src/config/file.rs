@@ -1,8 +1,15 @@
 //! The shape of the configuration file: its keys, each value with its place, nothing judged yet but types.
 
-use std::ops::Range;
+use std::{
+    fmt,
+    marker::PhantomData,
+    ops::{Deref, Range},
+};
 
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{SeqAccess, Visitor},
+};
 use toml::Spanned;
 
 use super::{
@@ -28,7 +35,7 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) drain: Drain,
     #[serde(default)]
-    pub(super) route: Vec<Spanned<Route>>,
+    pub(super) route: Tables<Route>,
 }
 
 #[derive(Default, Deserialize)]
@@ -95,6 +102,8 @@ pub(super) struct Route {
     pub(super) gap_event: Option<Spanned<GapEvent>>,
     pub(super) on_break: Option<Spanned<Text>>,
     pub(super) upstream_resumes: Option<Spanned<Switch>>,
+    #[serde(default)]
+    pub(super) guard: Tables<Guard>,
 }
 
 #[derive(Deserialize)]
@@ -102,6 +111,67 @@ pub(super) struct Route {
 pub(super) struct GapEvent {
     pub(super) event: Option<Spanned<Text>>,
     pub(super) data: Option<Spanned<Text>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table that begins with `[[route.guard]]`")]
+pub(super) struct Guard {
+    pub(super) open: Option<Spanned<Texts>>,
+    pub(super) close: Option<Spanned<Texts>>,
+    pub(super) key: Option<Spanned<Texts>>,
+    pub(super) open_key: Option<Spanned<Texts>>,
+    pub(super) close_key: Option<Spanned<Texts>>,
+    pub(super) ttl: Option<Spanned<Length>>,
+}
+
+/// Tables of which there may be many, each below a head of its own.
+pub(super) struct Tables<T>(Vec<Spanned<T>>);
+
+/// A table of which there may be many.
+pub(super) trait Headed {
+    /// How each one begins.
+    const HEAD: &'static str;
+}
+
+impl Headed for Route {
+    const HEAD: &'static str = "`[[route]]` above each route";
+}
+
+impl Headed for Guard {
+    const HEAD: &'static str = "`[[route.guard]]` above each guard";
+}
+
+impl<T> Default for Tables<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Deref for Tables<T> {
+    type Target = [Spanned<T>];
+    fn deref(&self) -> &[Spanned<T>] {
+        &self.0
+    }
+}
+
+impl<'de, T: Headed + Deserialize<'de>> Deserialize<'de> for Tables<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Reader<T>(PhantomData<T>);
+        impl<'de, T: Headed + Deserialize<'de>> Visitor<'de> for Reader<T> {
+            type Value = Tables<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(T::HEAD)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Tables<T>, A::Error> {
+                let mut tables = Vec::new();
+                while let Some(table) = list.next_element()? {
+                    tables.push(table);
+                }
+                Ok(Tables(tables))
+            }
+        }
+        from.deserialize_any(Reader(PhantomData))
+    }
 }
 
 /// A file's name and text, from which places are made.
@@ -150,8 +220,6 @@ fn reworded(message: &str) -> (String, String) {
     let (wrong, right) = message.split_once(", expected ").unwrap_or((&message, ""));
     if let Some(found) = wrong.strip_prefix("invalid type: ") {
         let found = if found == "map" { "table" } else { found.trim_end_matches(" as i128") };
-        // The only list that has no reader of its own.
-        let right = if right == "a sequence" { "`[[route]]` above each route" } else { right };
         return (format!("wrong type: {found}"), format!("write {right}"));
     }
     let remedy = match (wrong, right) {

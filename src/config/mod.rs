@@ -18,6 +18,7 @@ mod admission;
 mod fault;
 mod file;
 mod gap;
+mod guard;
 mod key;
 mod limits;
 mod path;

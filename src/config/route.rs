@@ -257,6 +257,7 @@ fn beside_pass(route: &file::Route) -> Idle {
         ("gap_event", route.gap_event.as_ref().map(Spanned::span)),
         ("on_break", route.on_break.as_ref().map(Spanned::span)),
         ("upstream_resumes", route.upstream_resumes.as_ref().map(Spanned::span)),
+        ("guard", route.guard.first().map(Spanned::span)),
     ];
     let (key, span) = keys.into_iter().find_map(|(key, span)| Some((key, span?)))?;
     let remedy = "leave it out, or write `mode = \"private\"` or `mode = \"shared\"`";

@@ -8,7 +8,7 @@ use toml::Spanned;
 use super::{
     fault::{Fault, Wrong, wrong},
     file::{self, Source},
-    value,
+    guard, value,
     written::{Text, Texts},
 };
 use crate::{
@@ -41,12 +41,13 @@ pub(super) fn of(route: &file::Route, source: Source<'_>) -> Result<(Ids, Rules)
         hello: hello(route, source, &kind)?,
         kind,
         reset: types(route.reset.as_ref(), source)?,
+        guards: guard::all(&route.guard, source)?,
         ephemeral: types(route.ephemeral.as_ref(), source)?,
         retain: types(route.retain.as_ref(), source)?,
         keep_ids_of: types(route.keep_ids_of.as_ref(), source)?,
     };
     let sets = [&rules.reset, &rules.ephemeral, &rules.retain, &rules.keep_ids_of];
-    let looked_at = rules.hello.is_some() || sets.iter().any(|set| set.is_some());
+    let looked_at = rules.hello.is_some() || !rules.guards.is_empty() || sets.iter().any(|set| set.is_some());
     match (&route.kind, &rules.kind) {
         (Some(kind), Kind::Data(_)) if !looked_at => Err(idle(kind).at(source.place(kind.span()))),
         _ => Ok((ids, rules)),
@@ -75,7 +76,10 @@ fn hello(route: &file::Route, source: Source<'_>, kind: &Kind) -> Result<Option<
 
 fn idle(kind: &Spanned<Text>) -> Wrong {
     let message = format!("`type = \"{}\"` has no effect without a rule", kind.get_ref().as_ref());
-    wrong(message, "write which types are `hello`, `reset`, `ephemeral` or to `retain`, or leave it out")
+    wrong(
+        message,
+        "write which types are `hello`, `reset`, `ephemeral` or to `retain`, or a guard, or leave it out",
+    )
 }
 
 fn kind(text: &str) -> Result<Kind, Wrong> {
@@ -89,7 +93,7 @@ fn kind(text: &str) -> Result<Kind, Wrong> {
 }
 
 /// A set of types as globs, in which `*` stands for anything.
-fn types(written: Option<&Spanned<Texts>>, source: Source<'_>) -> Result<Option<GlobSet>, Fault> {
+pub(super) fn types(written: Option<&Spanned<Texts>>, source: Source<'_>) -> Result<Option<GlobSet>, Fault> {
     let Some(written) = written else { return Ok(None) };
     let mut set = GlobSetBuilder::new();
     let each = written.get_ref().each(&written.span());

@@ -120,6 +120,16 @@ label! {
 }
 
 label! {
+    /// How an opening event was dropped that asked what was answered.
+    Dropped, "dropped" {
+        /// It came after its answer, and went to nobody.
+        Live = "live",
+        /// It was retained when its answer came, and is given to nobody from then on.
+        Withdrawn = "withdrawn",
+    }
+}
+
+label! {
     /// Why a client was cut.
     Cut, "reason" {
         /// Its upstream was lost.

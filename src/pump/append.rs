@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::numbering::{Numbering, upstream_id};
+use super::{
+    guarding::Guarding,
+    numbering::{Numbering, upstream_id},
+};
 use crate::{
     id::{Generation, Position},
     metrics::RouteMetrics,
@@ -22,6 +25,8 @@ pub(super) struct Appender {
     pub(super) route: Arc<Route>,
     pub(super) metrics: RouteMetrics,
     pub(super) successor: Successor,
+    /// None where there are no guards.
+    pub(super) guarding: Option<Guarding>,
     /// Where the connection before this one ended, if the upstream was asked to go on behind it.
     pub(super) resumed: Option<Position>,
     /// It has not gone on there: nothing that it sends is taken any more.
@@ -45,39 +50,57 @@ impl Appender {
             return;
         }
         self.ids.see(frame);
-        let class = frame.is_event().then(|| self.route.rules.class(frame));
-        if let (Some(end), Some(Class::Retained)) = (self.resumed, class) {
-            match self.returns(writer, frame, end) {
-                Return::New => {}
-                Return::Repeat => return,
-                Return::Contradiction => {
-                    self.contradicted = true;
-                    return;
-                }
-            }
-        }
-        match class {
-            Some(Class::Retained) => self.retain(writer, frame, now),
-            Some(Class::Reset) => self.reset(writer, frame, now),
-            Some(Class::Ephemeral) => {
-                let tail = writer.window().tail();
-                writer.pass(|| self.ids.ephemeral(frame, tail));
-            }
-            None => {
-                let tail = writer.window().tail();
-                writer.pass(|| self.ids.control(frame, tail));
-            }
-        }
-        if let Some(id) = upstream_id(frame).filter(|_| self.ids.are_names()) {
-            let has_place = matches!(class, Some(Class::Retained | Class::Reset));
-            if writer.window().name(id, !has_place) {
-                self.metrics.repeated_id();
-                self.ids.note_repeat();
-            }
+        let has_place = if frame.is_event() {
+            let Some(class) = self.event(writer, frame, now) else { return };
+            matches!(class, Class::Retained | Class::Reset)
+        } else {
+            let tail = writer.window().tail();
+            writer.pass(|| self.ids.control(frame, tail));
+            false
+        };
+        let id = upstream_id(frame).filter(|_| self.ids.are_names());
+        if id.is_some_and(|id| writer.window().name(id, !has_place)) {
+            self.metrics.repeated_id();
+            self.ids.note_repeat();
         }
         if let Some(retry) = frame.retry() {
             writer.window().set_retry(retry);
         }
+    }
+
+    /// Appends an event; says as what. `None`, if it was here before a loss, and is not taken again.
+    fn event(&mut self, writer: &mut Writer<'_>, frame: &Frame<'_>, now: Instant) -> Option<Class> {
+        let kind = self.route.rules.kind(frame);
+        let class = self.route.rules.class(kind.as_deref());
+        if class == Class::Retained && !self.is_new(writer, frame) {
+            return None;
+        }
+        let said = kind.and_then(|kind| self.guarding.as_ref()?.read(&kind, frame));
+        let class = match (&self.guarding, &said) {
+            (Some(guarding), Some(said)) => guarding.judge(class, said, now),
+            _ => class,
+        };
+        match class {
+            Class::Retained => self.retain(writer, frame, now),
+            Class::Reset => self.reset(writer, frame, now),
+            Class::Ephemeral => {
+                let tail = writer.window().tail();
+                writer.pass(|| self.ids.ephemeral(frame, tail));
+            }
+            Class::Stale => {}
+        }
+        if let (Some(guarding), Some(said)) = (&mut self.guarding, said) {
+            guarding.note(class, &said, writer.window(), &self.metrics, now);
+        }
+        Some(class)
+    }
+
+    /// Whether the event has not been here before a loss, as far as the stream goes on over one.
+    fn is_new(&mut self, writer: &mut Writer<'_>, frame: &Frame<'_>) -> bool {
+        let Some(end) = self.resumed else { return true };
+        let returned = self.returns(writer, frame, end);
+        self.contradicted = matches!(returned, Return::Contradiction);
+        matches!(returned, Return::New)
     }
 
     /// What an event is to a stream that was lost behind `end`.
@@ -90,10 +113,11 @@ impl Appender {
         if position.generation != end.generation || position.seq > end.seq {
             return Return::New;
         }
-        if event == Some(self.ids.encode(frame, next, false)) {
-            Return::Repeat
-        } else {
-            Return::Contradiction
+        match event {
+            // It was withdrawn, and there is nothing to compare it with.
+            Some(event) if event.is_empty() => Return::Repeat,
+            Some(event) if event == self.ids.encode(frame, next, false) => Return::Repeat,
+            _ => Return::Contradiction,
         }
     }
 

@@ -4,6 +4,7 @@
 //! What that means for the stream is for its owner in the registry to decide.
 
 mod append;
+mod guarding;
 mod hello;
 mod linger;
 mod numbering;
@@ -34,6 +35,7 @@ use crate::{
 
 use append::Appender;
 pub use append::Successor;
+pub use guarding::Guarding;
 pub use hello::Greeter;
 pub use linger::{Lingerer, Lingerers};
 use numbering::Numbering;
@@ -117,6 +119,8 @@ pub struct Parts {
     pub lingerers: Lingerers,
     /// Which generation comes after one that a reset ends.
     pub successor: Successor,
+    /// What the stream remembers for its guards, from an earlier pump of it.
+    pub guarding: Option<Guarding>,
     /// Which ids its events get, and what the operator says of them.
     pub route: Arc<Route>,
     /// The largest frame, in bytes.
@@ -144,10 +148,12 @@ impl Pump {
     /// A pump at the start of a response.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
+        let guarding = parts.guarding.or_else(|| Guarding::of(&parts.route, &parts.budget));
         Self {
             window: parts.window,
             splitter: Splitter::new(parts.event),
             appender: Appender {
+                guarding,
                 ids: Numbering::new(parts.route.ids, parts.foreign || parts.resumed.is_some()),
                 route: parts.route,
                 metrics: parts.metrics,
@@ -167,6 +173,11 @@ impl Pump {
     #[must_use]
     pub fn upstream_id(&self) -> Option<Bytes> {
         self.appender.ids.last()
+    }
+
+    /// What the stream remembers for its guards, for its next pump. This one knows nothing of it any more.
+    pub fn take_guarding(&mut self) -> Option<Guarding> {
+        self.appender.guarding.take()
     }
 
     /// Reads until the end. What is left of a half frame then is dropped with the pump.
@@ -270,6 +281,9 @@ impl Pump {
         }
         self.budget.charge(self.charged, self.splitter.held());
         self.charged = self.splitter.held();
+        if let Some(guarding) = &mut self.appender.guarding {
+            guarding.settle(now);
+        }
         if self.budget.excess() > 0 {
             (self.relieve)();
         }

@@ -21,7 +21,7 @@ use crate::{
     fault::{Fault, deepest},
     head::{self, LAST_EVENT_ID},
     metrics::{self, Connect, RouteMetrics},
-    pump::{self, Keep, Outcome, Pump, now},
+    pump::{self, Guarding, Keep, Outcome, Pump, now},
     route::OnBreak,
     window::{End, Past, Window},
 };
@@ -49,6 +49,8 @@ pub(super) struct Keeper {
     candidates: Vec<Arc<Parts>>,
     /// The upstream's last own id.
     upstream_id: Option<Bytes>,
+    /// What the stream remembers for its guards.
+    guarding: Option<Guarding>,
     /// The reconnection time that the upstream asked for.
     retry: Duration,
     /// Connections in a row that failed or were lost.
@@ -85,6 +87,7 @@ impl Keeper {
             stream,
             candidates: Vec::new(),
             upstream_id: None,
+            guarding: None,
             retry: Duration::ZERO,
             failures: 0,
             expected_until: None,
@@ -236,7 +239,8 @@ impl Keeper {
         let registry = self.registry.clone();
         let successor = Box::new(move |_| registry.next_generation());
         let parts = self.registry.pump_parts(&live.window, &route, false, successor);
-        let mut pump = Pump::new(pump::Parts { resumed, ..parts });
+        let guarding = self.guarding.take();
+        let mut pump = Pump::new(pump::Parts { resumed, guarding, ..parts });
         let keep = Keep {
             linger: route.pin.is_none().then_some(route.linger),
             whole: Arc::new(AtomicBool::new(true)),
@@ -250,6 +254,7 @@ impl Keeper {
                 break outcome;
             }
         };
+        self.guarding = pump.take_guarding();
         self.upstream_id = pump.upstream_id().or(self.upstream_id.take());
         self.retry =
             live.window.look(|window| window.retry().map_or(Duration::ZERO, |digits| millis(digits)));

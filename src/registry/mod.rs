@@ -177,6 +177,7 @@ impl Registry {
     ) -> Parts {
         Parts {
             successor,
+            guarding: None,
             window: window.clone(),
             metrics: self.0.metrics.route(&route.name),
             budget: self.0.budget.clone(),

@@ -3,12 +3,14 @@
 //! Many servers send `data: {"type": "…"}` and no `event` field, so a type is either that field or what a JSON
 //! pointer finds in the data. The data is read where it lies, up to the value, and nothing is built of it.
 
+mod guard;
 mod pointer;
 
 use std::{borrow::Cow, time::Duration};
 
 use globset::GlobSet;
 
+pub use guard::{Closed, Guard, Key, Said};
 pub use pointer::{Pointer, PointerError};
 
 use crate::sse::Frame;
@@ -20,6 +22,8 @@ pub struct Rules {
     pub kind: Kind,
     /// Types that begin a new generation.
     pub reset: Option<GlobSet>,
+    /// Types that are not asked again once they were answered.
+    pub guards: Vec<Guard>,
     /// Types that are delivered live and never retained.
     pub ephemeral: Option<GlobSet>,
     /// When given, the only types that are retained.
@@ -70,18 +74,25 @@ pub enum Class {
     Ephemeral,
     /// It is delivered live and begins a new generation: whoever comes back from before it finds a gap.
     Reset,
+    /// It asks what was answered: it is dropped.
+    Stale,
 }
 
 impl Rules {
-    /// What becomes of an event. An event without a type is retained, whatever `retain` says: what cannot be read is
-    /// not thrown away.
+    /// The type of an event, if it has one and a rule looks at it.
     #[must_use]
-    pub fn class(&self, frame: &Frame<'_>) -> Class {
-        if self.reset.is_none() && self.ephemeral.is_none() && self.retain.is_none() {
-            return Class::Retained;
-        }
-        let Some(kind) = self.kind.of(frame) else { return Class::Retained };
-        let is = |set: &Option<GlobSet>| set.as_ref().map(|set| set.is_match(&*kind));
+    pub fn kind<'a>(&self, frame: &'a Frame<'_>) -> Option<Cow<'a, str>> {
+        let sets = [&self.reset, &self.ephemeral, &self.retain];
+        let looks = !self.guards.is_empty() || sets.iter().any(|set| set.is_some());
+        if looks { self.kind.of(frame) } else { None }
+    }
+
+    /// What becomes of an event of this type, as far as guards let it pass. An event without a type is retained,
+    /// whatever `retain` says: what cannot be read is not thrown away.
+    #[must_use]
+    pub fn class(&self, kind: Option<&str>) -> Class {
+        let Some(kind) = kind else { return Class::Retained };
+        let is = |set: &Option<GlobSet>| set.as_ref().map(|set| set.is_match(kind));
         if is(&self.reset) == Some(true) {
             Class::Reset
         } else if is(&self.ephemeral) == Some(true) || is(&self.retain) == Some(false) {

@@ -31,7 +31,7 @@ impl FromStr for Pointer {
 impl Pointer {
     /// The text of the string, number or truth value that stands there. Reading ends with it: what follows in the
     /// data is not looked at, and of a repeated name the first one counts. `None` where there is nothing, something
-    /// else, or where the data up to there is no JSON.
+    /// else (a number that others would be taken for is), or where the data up to there is no JSON.
     #[must_use]
     pub fn find(&self, data: &[u8]) -> Option<String> {
         let mut found = None;
@@ -41,6 +41,9 @@ impl Pointer {
         found
     }
 }
+
+/// Below it every whole number has a floating point number of its own.
+const EXACT: f64 = (1_u64 << 53) as f64;
 
 /// The way that is left to go.
 struct Walk<'a> {
@@ -86,7 +89,8 @@ impl<'de> Visitor<'de> for Walk<'_> {
         self.take(number)
     }
     fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<(), E> {
-        self.take(number)
+        // A whole number comes so when it is too large to be told from its neighbours.
+        if number.abs() < EXACT { self.take(number) } else { Err(E::custom("no number of ours")) }
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
@@ -159,6 +163,7 @@ mod tests {
         check("/", r#"{"":"empty"}"#, Some("empty"));
         check("/t", r#"{"t":true}"#, Some("true"));
         check("/t", r#"{"t":-1.5}"#, Some("-1.5"));
+        check("/t", r#"{"t":18446744073709551615}"#, Some("18446744073709551615"));
         check("/t", r#"{"t":"first","t":"second"}"#, Some("first"));
         check("/t", r#"{"t":"a", and what follows is not looked at"#, Some("a"));
     }
@@ -176,6 +181,8 @@ mod tests {
             r#"{"type":null}"#,
             r#"{"type":{}}"#,
             r#"{"type":[]}"#,
+            r#"{"type":18446744073709551616}"#,
+            r#"{"type":1e300}"#,
             r#"{"Type":"a"}"#,
             r#"{"x":{"type":"a"}}"#,
             r#"{"type":"a"#,

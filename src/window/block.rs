@@ -2,7 +2,8 @@
 //!
 //! The newest block is open: each of its events is a piece of its own, so that it can be handed to a thousand
 //! clients the moment it is there. When it is full its events are copied together once; from then on an event
-//! costs its bytes and eight more, and a replay of the whole block is one slice.
+//! costs its bytes and eight more, and a replay of the whole block is one slice. An event that is withdrawn later
+//! stands there without bytes.
 
 use std::{ops::Range, time::Instant};
 
@@ -20,7 +21,7 @@ const SEALED_COST: usize = size_of::<Mark>();
 pub(super) struct Block {
     /// The number of the first event.
     first: u64,
-    /// How many bytes of events came before this block, ever.
+    /// How many bytes of events came before this block, ever, less those withdrawn.
     offset: u64,
     born: Instant,
     marks: Vec<Mark>,
@@ -75,6 +76,29 @@ impl Block {
         self.body = Body::Sealed(whole);
     }
 
+    /// Takes the bytes of these events of the block away, which are in order; they keep their numbers. Says how many bytes
+    /// there were.
+    pub(super) fn empty(&mut self, numbers: &[u64]) -> usize {
+        let before = self.bytes_before(self.end());
+        let left = |number| match numbers.binary_search(&number) {
+            Ok(_) => Bytes::new(),
+            Err(_) => self.slice(number..number + 1),
+        };
+        let events: Vec<Bytes> = (self.first..self.end()).map(left).collect();
+        let mut end = 0;
+        for (mark, event) in self.marks.iter_mut().zip(&events) {
+            end += event.len() as u32;
+            mark.end = end;
+        }
+        self.body = if self.is_full() { Body::Sealed(join(&events)) } else { Body::Open(events) };
+        before - end as usize
+    }
+
+    /// So many bytes before this block are gone.
+    pub(super) fn move_up(&mut self, bytes: usize) {
+        self.offset -= bytes as u64;
+    }
+
     pub(super) fn first(&self) -> u64 {
         self.first
     }
@@ -101,7 +125,7 @@ impl Block {
         number.checked_sub(1).and_then(|last| self.mark(last)).map_or(0, |mark| mark.end as usize)
     }
 
-    /// How many bytes of events came before this one, ever.
+    /// How many bytes of events came before this one, ever, less those withdrawn.
     pub(super) fn offset(&self, number: u64) -> u64 {
         self.offset + self.bytes_before(number) as u64
     }

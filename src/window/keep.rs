@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Instant};
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::{Bounds, Tail, block::Block, names::Names, passing::Passing};
+use super::{Bounds, Tail, block::Block, names::Names, openings::Openings, passing::Passing};
 use crate::id::{Asked, Generation, Position};
 
 /// A write takes at most so many pieces: more would not fit one system call.
@@ -39,6 +39,7 @@ pub struct Window {
     names: Names,
     /// A client is found again by an id of the upstream's too.
     found_by_names: bool,
+    openings: Openings,
     retry: Option<Bytes>,
     end: Option<End>,
 }
@@ -131,9 +132,12 @@ pub struct Parts {
 }
 
 impl Parts {
+    /// A run of events that were withdrawn is no piece.
     fn push(&mut self, piece: Bytes) {
         self.bytes += piece.len();
-        self.pieces.push(piece);
+        if !piece.is_empty() {
+            self.pieces.push(piece);
+        }
     }
 
     /// How many bytes they are.
@@ -161,6 +165,7 @@ impl Window {
             passing: Passing::default(),
             names: Names::default(),
             found_by_names: true,
+            openings: Openings::default(),
             retry: None,
             end: None,
         }
@@ -199,13 +204,13 @@ impl Window {
     /// How many events a returning client may have.
     #[must_use]
     pub fn retained(&self) -> u64 {
-        self.tail + 1 - self.low
+        self.openings.left_of(self.low..self.tail + 1)
     }
 
-    /// What the window costs, in bytes: events, what each needs beside, control frames, the upstream's ids.
+    /// What the window costs, in bytes: events, what each needs beside, control frames, the upstream's ids, openings.
     #[must_use]
     pub fn cost(&self) -> usize {
-        self.cost + self.passing.cost() + self.names.cost()
+        self.cost + self.passing.cost() + self.names.cost() + self.openings.cost()
     }
 
     /// Appends an event, as it is sent, and lets go what the bounds no longer cover.
@@ -266,6 +271,34 @@ impl Window {
         Some((self.position(number), (number >= self.low).then(event)))
     }
 
+    /// Notes that the newest event is an opening, and is withdrawn by this tag.
+    pub fn note_opening(&mut self, tag: u64) {
+        self.openings.note(self.tail, tag);
+    }
+
+    /// Withdraws the openings of this tag, however far back: who has not taken one does not get it. Its number stays,
+    /// and counts for the bounds. Says how many there were.
+    pub fn withdraw(&mut self, tag: u64) -> usize {
+        let mut numbers = self.openings.withdraw(tag);
+        let count = numbers.len();
+        // From the end, so that each block is written anew once.
+        while let Some(&last) = numbers.last() {
+            let at = self.find(last);
+            let first = self.blocks[at].first();
+            let in_block = numbers.split_off(numbers.partition_point(|&number| number < first));
+            self.empty(at, &in_block);
+        }
+        count
+    }
+
+    fn empty(&mut self, at: usize, numbers: &[u64]) {
+        let retained = numbers.iter().filter(|&&number| number >= self.low);
+        self.bytes -= retained.map(|&number| self.blocks[at].size(number)).sum::<usize>();
+        let gone = self.blocks[at].empty(numbers);
+        self.cost -= gone;
+        self.blocks.range_mut(at + 1..).for_each(|block| block.move_up(gone));
+    }
+
     /// Its clients hold ids of the upstream's from the start.
     pub fn expect_names(&mut self) {
         self.names.expect();
@@ -285,7 +318,8 @@ impl Window {
     #[must_use]
     pub fn tail_from(&self, seq: u64) -> Option<Tail> {
         let first = self.base.checked_add(seq.max(1))?;
-        if first < self.low {
+        // One that was withdrawn cannot be compared with another.
+        if first < self.low || self.openings.left_of(first..first.saturating_add(1)) == 0 {
             return None;
         }
         let blocks = self.blocks.iter().filter(|block| block.end() > first);
@@ -341,7 +375,7 @@ impl Window {
                 if number + 1 < self.low {
                     return Verdict::Gap(Gap::Expired);
                 }
-                Verdict::Resumed { after: seq, missed: self.tail - number }
+                Verdict::Resumed { after: seq, missed: self.openings.left_of(number + 1..self.tail + 1) }
             }
             _ => Verdict::Gap(Gap::Ahead),
         }
@@ -408,7 +442,7 @@ impl Window {
                 break;
             }
             parts.push(block.slice(place.next..end));
-            parts.events += end - place.next;
+            parts.events += self.openings.left_of(place.next..end);
             place.next = end;
         }
         if place.block.is_some() {
@@ -425,19 +459,21 @@ impl Window {
     /// Whether there is something that the place has not taken.
     #[must_use]
     pub fn has_more(&self, place: &Place) -> bool {
-        place.next <= self.tail || self.passing.peek(place.ordinal).is_some()
+        self.unread_events(place) > 0 || self.passing.peek(place.ordinal).is_some()
     }
 
     /// How many bytes the place has not taken, and what control frames need beside.
     #[must_use]
     pub fn unread(&self, place: &Place) -> usize {
-        let events = if place.next > self.tail {
-            0
-        } else {
-            let at = self.find(place.next);
-            self.last().offset(self.tail + 1) - self.blocks[at].offset(place.next)
-        };
-        events as usize + self.passing.unread(place.ordinal)
+        self.unread_events(place) + self.passing.unread(place.ordinal)
+    }
+
+    fn unread_events(&self, place: &Place) -> usize {
+        if place.next > self.tail {
+            return 0;
+        }
+        let from = &self.blocks[self.find(place.next)];
+        (self.last().offset(self.tail + 1) - from.offset(place.next)) as usize
     }
 
     /// The place no longer keeps anything from being let go; what it is owed may be gone when it comes.
@@ -471,7 +507,11 @@ impl Window {
     /// Raises the low edge to what the bounds cover.
     pub fn prune(&mut self, now: Instant) {
         let events = self.bounds.events.get() as u64;
-        while self.low < self.tail && (self.retained() > events || self.bytes > self.bounds.bytes.get()) {
+        let is_over = |window: &Self| {
+            // Those withdrawn count, too: there would be no end to them.
+            window.tail + 1 - window.low > events || window.bytes > window.bounds.bytes.get()
+        };
+        while self.low < self.tail && is_over(self) {
             self.raise_low();
         }
         while self.low <= self.tail && now.saturating_duration_since(self.came(self.low)) >= self.bounds.age {
@@ -500,6 +540,7 @@ impl Window {
             next.readers += 1;
         }
         self.cost = next.cost();
+        self.openings.forget_before(next.first());
         self.blocks = VecDeque::from([next]);
     }
 
@@ -550,6 +591,7 @@ impl Window {
         if let Some(block) = self.blocks.pop_front() {
             self.cost -= block.cost();
             self.gone += 1;
+            self.openings.forget_before(block.end());
         }
     }
 
@@ -802,6 +844,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_withdrawn_is_nothing_to_compare() {
+        let now = Instant::now();
+        let mut window = Window::new(GENERATION, bounds(9, 99, 9), now);
+        for event in ["a", "b", "c"] {
+            window.push(Bytes::from_static(event.as_bytes()), now);
+            window.note_opening(u64::from(event == "b"));
+        }
+        assert_eq!(window.withdraw(1), 1);
+        assert_eq!(window.tail_from(1).map(|tail| tail.size()), Some(2));
+        assert!(window.tail_from(2).is_none());
+        assert_eq!(window.tail_from(3).map(|tail| tail.size()), Some(1));
+    }
+
+    #[test]
     fn a_retained_event_costs_its_bytes_and_at_most_64_more() {
         for size in [20, 100, 250, 4000] {
             let now = Instant::now();
@@ -820,6 +876,9 @@ mod tests {
     #[derive(Clone, Debug)]
     enum Op {
         Push(usize),
+        /// An event of this size that is withdrawn by one of a few tags, or two of them.
+        Open(usize, u64, u64),
+        Withdraw(u64),
         Pass,
         Wait(u64),
         Enter(u64, bool),
@@ -832,6 +891,8 @@ mod tests {
     fn op() -> impl Strategy<Value = Op> {
         prop_oneof![
             6 => prop_oneof![1..20usize, 3000..9000usize].prop_map(Op::Push),
+            3 => (prop_oneof![1..20usize, 3000..9000usize], 0..4u64, 0..4u64).prop_map(|(size, a, b)| Op::Open(size, a, b)),
+            2 => (0..4u64).prop_map(Op::Withdraw),
             1 => Just(Op::Pass),
             1 => (0..4u64).prop_map(Op::Wait),
             2 => (0..60u64, proptest::bool::weighted(0.9)).prop_map(|(seq, current)| Op::Enter(seq, current)),
@@ -842,9 +903,12 @@ mod tests {
         ]
     }
 
-    /// The naive model: everything that ever came, and the bounds as the operator understands them.
+    /// The naive model: everything that ever came, what was withdrawn of it as nothing, and the bounds as the operator
+    /// understands them.
     struct Model {
         events: Vec<(Bytes, u64)>,
+        /// Event and tag.
+        openings: Vec<(usize, u64)>,
         bounds: Bounds,
         low: usize,
         /// How many there were when the generation began.
@@ -865,6 +929,10 @@ mod tests {
             }
             self.low
         }
+
+        fn left(&self, range: std::ops::Range<usize>) -> u64 {
+            self.events[range].iter().filter(|(event, _)| !event.is_empty()).count() as u64
+        }
     }
 
     proptest! {
@@ -873,17 +941,32 @@ mod tests {
             let start = Instant::now();
             let bounds = bounds(12, 30_000, 6);
             let mut window = Window::new(GENERATION, bounds, start);
-            let mut model = Model { events: Vec::new(), bounds, low: 0, base: 0, runs: 0 };
+            let mut model = Model { events: Vec::new(), openings: Vec::new(), bounds, low: 0, base: 0, runs: 0 };
             let mut clients: Vec<(Place, usize)> = Vec::new();
             let mut second = 0;
             for op in ops {
                 let now = at(start, second);
                 match op {
-                    Op::Push(size) => {
+                    Op::Push(size) | Op::Open(size, ..) => {
                         let event = Bytes::from(vec![b'a' + (model.events.len() % 26) as u8; size]);
+                        if let Op::Open(_, one, other) = op {
+                            model.openings.extend([(model.events.len(), one), (model.events.len(), other)]);
+                        }
                         model.events.push((event.clone(), second));
                         window.push(event, now);
+                        if let Op::Open(_, one, other) = op {
+                            [one, other].into_iter().for_each(|tag| window.note_opening(tag));
+                        }
                         model.low(second);
+                    }
+                    Op::Withdraw(tag) => {
+                        let first = window.blocks[0].first() as usize - 1;
+                        let mut count = 0;
+                        for (at, _) in model.openings.extract_if(.., |opening| opening.1 == tag) {
+                            count += usize::from(at >= first && !model.events[at].0.is_empty());
+                            model.events[at].0 = Bytes::new();
+                        }
+                        prop_assert_eq!(window.withdraw(tag), count);
                     }
                     Op::Pass => window.pass(Bytes::from_static(b":"), None),
                     Op::Wait(seconds) => second += seconds,
@@ -901,7 +984,7 @@ mod tests {
                             _ if !current => Verdict::Gap(Gap::Generation),
                             _ if at > have => Verdict::Gap(Gap::Ahead),
                             _ if at < low => Verdict::Gap(Gap::Expired),
-                            _ => Verdict::Resumed { after: seq, missed: (have - at) as u64 },
+                            _ => Verdict::Resumed { after: seq, missed: model.left(at..have) },
                         };
                         let other = if seq < model.runs { run(seq) } else { run(seq + 1) };
                         let generation = if current { run(model.runs) } else { other };
@@ -915,12 +998,15 @@ mod tests {
                         let Some((place, next)) = clients.get_mut(client % count.max(1)) else { continue };
                         let parts = window.take(place, room).expect("nothing that is owed is gone");
                         let got: Vec<u8> = parts.pieces.concat().into_iter().filter(|&b| b != b':').collect();
-                        let end = *next + parts.events as usize;
+                        let behind = |end: &usize| model.left(*next..*end) == parts.events;
+                        let end = (*next..=model.events.len()).find(behind).expect("no more than there is");
                         let owed: Vec<u8> = model.events[*next..end].iter().flat_map(|(e, _)| e.to_vec()).collect();
                         prop_assert!(got == owed, "events {}..{end}", *next);
-                        prop_assert!(parts.bytes() > 0 || end == model.events.len());
+                        prop_assert!(parts.bytes() > 0 || model.left(end..model.events.len()) == 0);
+                        prop_assert!(parts.pieces.iter().all(|piece| !piece.is_empty()));
                         let unread: usize = model.events[end..].iter().map(|(e, _)| e.len()).sum();
                         prop_assert!(window.unread(place) >= unread && window.unread(place) <= unread + 64 * 128);
+                        prop_assert_eq!(window.has_more(place), window.unread(place) > 0);
                         *next = end;
                     }
                     Op::Leave(client) if !clients.is_empty() => {
@@ -932,6 +1018,10 @@ mod tests {
                 }
                 let real: usize = window.blocks.iter().map(Block::cost).sum();
                 prop_assert_eq!(window.cost, real);
+                prop_assert_eq!(window.openings.left_before(window.blocks[0].first()), 0);
+                let low = window.low as usize - 1;
+                prop_assert_eq!(window.retained(), model.left(low..model.events.len()));
+                prop_assert_eq!(window.bytes, model.events[low..].iter().map(|(event, _)| event.len()).sum::<usize>());
                 let seq = (model.events.len() - model.base) as u64;
                 prop_assert_eq!(window.tail(), Position { generation: run(model.runs), seq });
             }

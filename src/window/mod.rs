@@ -8,6 +8,7 @@ mod block;
 mod cursor;
 mod keep;
 mod names;
+mod openings;
 mod passing;
 mod sync;
 mod tail;

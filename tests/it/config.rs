@@ -619,7 +619,7 @@ fn rules_are_judged_at_their_place() {
         (
             "type = \"/type\"",
             "4:8: `type = \"/type\"` has no effect without a rule; write which types are `hello`, `reset`, \
-          `ephemeral` or to `retain`, or leave it out",
+          `ephemeral` or to `retain`, or a guard, or leave it out",
         ),
         (
             "ephemeral = [\"a\", \"b[\"]",
@@ -680,4 +680,76 @@ fn rules_are_judged_at_their_place() {
     ] {
         refused(&route(rest), &format!("r.toml:{fault}"));
     }
+}
+
+/// A guard as it is right, with one of its lines in another's place; the line that is wrong is the fifth.
+#[test]
+fn guards_are_judged_at_their_place() {
+    let key = "write where in the data they say what they are about, `key = [\"/id\"]`, or `open_key` and `close_key`";
+    let no_place = |text: &str| {
+        format!(
+            "`{text}` is no place of a key: a JSON pointer starts with / and has ~ only in ~0 and ~1, such as \
+             \"/payload/type\"; {key}"
+        )
+    };
+    let (open, close, both) = ("open = \"a\"\n", "close = \"b\"\n", "key = \"/id\"\n");
+    for (lines, fault) in [
+        (
+            format!("{close}{both}"),
+            "4:1: this guard has no `open`; write the types that ask, `open = [\"question.asked\"]`".into(),
+        ),
+        (
+            format!("{open}{both}"),
+            "4:1: this guard has no `close`; write the types that answer, `close = [\"question.replied\"]`"
+                .into(),
+        ),
+        (format!("{open}{close}"), format!("4:1: this guard has no `key`; {key}")),
+        (format!("{open}{close}open_key = \"/id\""), format!("4:1: this guard has no `close_key`; {key}")),
+        (format!("{open}{close}close_key = \"/id\""), format!("4:1: this guard has no `open_key`; {key}")),
+        (
+            format!("{both}open_key = \"/id\"\n{open}{close}"),
+            "5:7: `key` says it for both, and so do `open_key` and `close_key`; leave out either".into(),
+        ),
+        (
+            format!("close_key = [\"/a\"]\nopen_key = [\"/a\", \"/b\"]\n{open}{close}"),
+            "5:13: `close_key` has 1 parts, where `open_key` has 2; write as many for both, in the same order".into(),
+        ),
+        (format!("key = [\"/a\", \"b\"]\n{open}{close}"), format!("5:14: {}", no_place("b"))),
+        (format!("key = \"/a~\"\n{open}{close}"), format!("5:7: {}", no_place("/a~"))),
+        (format!("key = []\n{open}{close}"), format!("5:7: this key is of nothing; {key}")),
+        (
+            format!("open = []\n{close}{both}"),
+            "5:8: this names no type; write types, such as [\"heartbeat\"], or leave it out".into(),
+        ),
+        (
+            format!("close = \"b[\"\n{open}{both}"),
+            "5:9: `b[` is no glob: unclosed character class; missing ']'; write `*` for any part of a type, \
+             `{a,b}` or `[ab]` for a choice"
+                .into(),
+        ),
+        (
+            format!("ttl = \"0s\"\n{open}{close}{both}"),
+            "5:7: zero leaves nothing; write a duration above zero, such as \"5m\"".into(),
+        ),
+        (
+            format!("ttl = 5\n{open}{close}{both}"),
+            "5:7: wrong type: integer `5`; write a duration in quotes, such as \"5m\"".into(),
+        ),
+        (
+            "types = 5".into(),
+            "5:1: unknown key `types`; known here: `open`, `close`, `key`, `open_key`, `close_key`, `ttl`".into(),
+        ),
+    ] {
+        refused(&format!("[[route]]\npath = \"/a\"\n[[route.guard]]\n{lines}"), &format!("r.toml:{fault}"));
+    }
+    refused(
+        "[[route]]\npath = \"/a\"\nguard = \"question\"",
+        "r.toml:4:9: wrong type: string \"question\"; write `[[route.guard]]` above each guard",
+    );
+    refused(
+        &format!("[[route]]\npath = \"/a\"\nmode = \"pass\"\n[[route.guard]]\n{open}{close}{both}"),
+        "r.toml:5:1: `guard` has no effect where requests only pass; leave it out, or write `mode = \"private\"` or \
+         `mode = \"shared\"`",
+    );
+    refused("route = 1", "r.toml:2:9: wrong type: integer `1`; write `[[route]]` above each route");
 }

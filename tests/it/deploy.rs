@@ -51,6 +51,10 @@ fn every_key_is_in_the_example() {
     for key in known("[[route]]") {
         assert!(routes.iter().any(|route| route.get(&key).is_some()), "route.{key}");
     }
+    let guards: Vec<_> = routes.iter().filter_map(|route| route.get("guard")?.as_array()).flatten().collect();
+    for key in known("[[route]]\n[[route.guard]]") {
+        assert!(guards.iter().any(|guard| guard.get(&key).is_some()), "route.guard.{key}");
+    }
 }
 
 #[test]

@@ -32,6 +32,8 @@ mod format;
 mod forward;
 /// Fall off by count, by bytes, by age, by generation; an empty window; a cursor ahead; ids that are not ours.
 mod gap;
+/// What was answered is not asked again.
+mod guard;
 /// What a server says to each new connection of a shared stream.
 mod hello;
 /// Ids that pages do not see.

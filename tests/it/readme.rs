@@ -164,6 +164,7 @@ fn defaults_are_what_an_empty_file_resolves_to() {
         "hello_events",
         "hello_wait",
         "gap_event",
+        "guard",
     ];
     for key in deploy::known("[[route]]").iter().filter(|key| !without.contains(&&***key)) {
         assert!(had.contains(&*format!("route.{key}")), "route.{key} is not in the table");
