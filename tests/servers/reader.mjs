@@ -1,0 +1,80 @@
+// Two clients of event streams that show what came: one frame after the other, and as `EventSource` dispatches it.
+
+import { EventSource } from "eventsource";
+
+import { fail, sleep } from "../clients/world.mjs";
+
+/** One answer, frame by frame, as the bytes came. Comment lines are left out. */
+export class Reader {
+  /** Frames that are not comments alone. */
+  frames = [];
+  /** It has ended: "properly", or by a "cut". */
+  over = "";
+  #abort = new AbortController();
+
+  /** Asks, with an id if there is one, and fails unless a stream is the answer. */
+  static async open(url, id, headers = {}) {
+    const reader = new Reader();
+    const { signal } = reader.#abort;
+    const given = id ? { ...headers, "last-event-id": id } : headers;
+    const late = setTimeout(() => reader.#abort.abort(), 10_000);
+    const answer = await fetch(url, { headers: given, signal }).catch((error) => fail(`${url}: ${error}`));
+    clearTimeout(late);
+    const type = answer.headers.get("content-type");
+    if (answer.status !== 200 || type !== "text/event-stream") fail(`${url}: ${answer.status} ${type}`);
+    reader.resume = answer.headers.get("respool-resume");
+    reader.#read(answer.body);
+    return reader;
+  }
+
+  async #read(body) {
+    let rest = "";
+    try {
+      for await (const piece of body.pipeThrough(new TextDecoderStream())) {
+        const frames = (rest + piece).split("\n\n");
+        rest = frames.pop();
+        this.frames.push(...frames.map((frame) => frame.replace(/^:.*\n?/gm, "")).filter(Boolean));
+      }
+      this.over = "properly";
+    } catch {
+      this.over = "cut";
+    }
+  }
+
+  /** The data of its events. */
+  get events() {
+    return this.frames.flatMap((frame) => /^data: (.*)$/m.exec(frame)?.[1] ?? []);
+  }
+
+  /** The id that it would come back with. */
+  get id() {
+    return this.frames.flatMap((frame) => /^id: (.*)$/m.exec(frame)?.[1] ?? []).at(-1);
+  }
+
+  /** Waits until a frame says this, and gives it. */
+  async said(what, seconds = 10) {
+    for (let tries = 0; tries < seconds * 100; tries++) {
+      const frame = this.frames.find((frame) => frame.includes(what));
+      if (frame) return frame;
+      await sleep(10);
+    }
+    fail(`no ${what} within ${seconds} s, but ${this.frames.map((frame) => frame.slice(0, 120)).join("\n")}`);
+  }
+
+  leave() {
+    this.#abort.abort();
+  }
+}
+
+/** An `EventSource` whose patience is short: where the server says nothing of it, it would wait for three seconds. */
+export function source(url) {
+  return new EventSource(url, {
+    fetch: async (input, init) => {
+      const { body, headers, redirected, status, url } = await fetch(input, init);
+      const retry = new TextEncoder().encode("retry: 100\n\n");
+      const start = (controller) => controller.enqueue(retry);
+      const sooner = status === 200 && body?.pipeThrough(new TransformStream({ start }));
+      return { body: sooner || body, headers, redirected, status, url };
+    },
+  });
+}
