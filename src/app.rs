@@ -56,6 +56,7 @@ impl App {
             registry.clone(),
             admissions,
             &metrics,
+            config.stumbling.clone(),
             stall,
         );
         // Outermost first: the server's limits, then what no request may do, then the splice.

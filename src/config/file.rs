@@ -26,6 +26,7 @@ pub(super) struct File {
     pub(super) admin: Option<Spanned<Text>>,
     pub(super) host: Option<Spanned<Text>>,
     pub(super) forwarded: Option<Switch>,
+    pub(super) stumbling: Option<Spanned<Texts>>,
     #[serde(default)]
     pub(super) limits: Limits,
     #[serde(default)]

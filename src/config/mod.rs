@@ -9,7 +9,10 @@ use http::StatusCode;
 
 use crate::{
     net::{Address, Upstream},
-    proxy::forward::{self, HostPolicy},
+    proxy::{
+        forward::{self, HostPolicy},
+        stumbling::Stumbling,
+    },
     route::{Admit, Mode, Route},
     server,
 };
@@ -26,6 +29,7 @@ mod route;
 mod rules;
 mod secret;
 mod sources;
+mod stumbling;
 mod value;
 mod written;
 
@@ -46,6 +50,8 @@ pub struct Config {
     pub admin: Option<Address>,
     /// How requests are passed on.
     pub forward: forward::Settings,
+    /// Clients that get no frame without data.
+    pub stumbling: Stumbling,
     /// What the whole program may use.
     pub limits: Limits,
     /// How long a request is held and retried while the upstream cannot be reached.
@@ -119,6 +125,7 @@ impl Config {
             admin: sources.admin(&listen)?,
             listen,
             forward: forward(source, &file)?,
+            stumbling: stumbling::of(&file, source)?,
             limits,
             outage_hold: source.read(file.outage.hold.as_ref(), value::duration)?.unwrap_or(OUTAGE_HOLD),
             outage_statuses: statuses(source, &file.outage)?,

@@ -12,5 +12,6 @@ pub mod outage;
 pub mod piece;
 pub mod splice;
 pub mod stream;
+pub mod stumbling;
 mod tunnel;
 mod waiting;

@@ -19,6 +19,7 @@ use super::{
     hygiene,
     outage::Patient,
     stream::{Body, Kind, Start, StreamBody},
+    stumbling::Stumbling,
     waiting::{answered, until_drain},
 };
 use crate::{
@@ -53,6 +54,8 @@ struct Shared {
     metrics: Metrics,
     /// The routes' own numbers, looked up once.
     by_route: HashMap<String, Arc<RouteMetrics>>,
+    /// Which clients get no frame without data.
+    stumbling: Stumbling,
     /// How long a client of a stamped stream may take nothing.
     stall: Duration,
 }
@@ -66,13 +69,14 @@ impl Splice {
         registry: Registry,
         admissions: Admissions,
         metrics: &Metrics,
+        stumbling: Stumbling,
         stall: Duration,
     ) -> Self {
         let by_route =
             routes.iter().map(|route| (route.name.clone(), Arc::new(metrics.route(&route.name)))).collect();
         let keyer = Keyer::new(registry.dice().secret());
         let metrics = metrics.clone();
-        let shared = Shared { routes, keyer, registry, admissions, metrics, by_route, stall };
+        let shared = Shared { routes, keyer, registry, admissions, metrics, by_route, stumbling, stall };
         Self { inner, shared: Arc::new(shared) }
     }
 
@@ -345,7 +349,11 @@ impl Stamped<'_> {
         if let Some(connection) = &connection {
             connection.limit_stalls(shared.stall);
         }
-        let prime = self.route.prime && self.is_event_source && is_new(verdict);
+        let stumbles = shared.stumbling.includes(&self.parts.headers);
+        if stumbles {
+            cursor.set_stumbling();
+        }
+        let prime = self.route.prime && self.is_event_source && is_new(verdict) && !stumbles;
         let notice = match (verdict, &self.route.gap_event) {
             (Verdict::Gap(gap), Some(event)) => Some(event.frame(gap)),
             _ => None,
@@ -356,6 +364,7 @@ impl Stamped<'_> {
             cursor,
             replayed,
             heartbeat: self.route.heartbeat,
+            stumbles,
             kind,
             connection,
         };

@@ -20,7 +20,7 @@ use crate::{
     body::{BoxError, Relay},
     metrics::{Cut, Held, RouteMetrics},
     net::Control,
-    pump::now,
+    pump::{now, quiet},
     registry::{Member, Registry},
     window::{Cursor, End, Parts, Step},
 };
@@ -92,6 +92,8 @@ pub struct StreamBody {
     first: Option<Bytes>,
     /// Nothing has gone out yet.
     at_start: bool,
+    /// The client gets no frame without data.
+    stumbles: bool,
     /// Goes out in the chunk of the next frames.
     lead: Option<Bytes>,
     /// How many events of a replay are still to be counted.
@@ -136,6 +138,8 @@ pub struct Start {
     pub replayed: u64,
     /// When nothing was sent for so long, a heartbeat is.
     pub heartbeat: Option<Duration>,
+    /// It stumbles over frames without data.
+    pub stumbles: bool,
     /// The kind of its stream.
     pub kind: Kind,
     /// Its connection, if it came by one.
@@ -171,6 +175,7 @@ impl StreamBody {
             notice: start.notice,
             first: start.prime,
             at_start: true,
+            stumbles: start.stumbles,
             lead: lead.map(|digits| [b"retry: ", &digits[..], b"\n"].concat().into()),
             replayed: start.replayed,
             flight: Flight::default(),
@@ -199,9 +204,9 @@ impl StreamBody {
             // Its events wait: until the hello is there, the client has no position.
             let said = ready!(waiting.poll(cx));
             *greeting = None;
-            if said.is_some() {
+            if let Some(said) = said {
                 // In place of a prime, which a hello that never came leaves to be sent.
-                self.first = said;
+                self.first = Some(if self.stumbles { quiet(&said) } else { said });
                 self.cursor.note_numbered();
             }
         }

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Instant};
 use super::{
     guarding::Guarding,
     numbering::{Numbering, upstream_id},
+    quiet,
 };
 use crate::{
     id::{Generation, Position},
@@ -55,7 +56,7 @@ impl Appender {
             matches!(class, Class::Retained | Class::Reset)
         } else {
             let tail = writer.window().tail();
-            writer.pass(|| self.ids.control(frame, tail));
+            writer.pass(|| quiet::control(self.ids.control(frame, tail)));
             false
         };
         let id = upstream_id(frame).filter(|_| self.ids.are_names());
@@ -85,7 +86,7 @@ impl Appender {
             Class::Reset => self.reset(writer, frame, now),
             Class::Ephemeral => {
                 let tail = writer.window().tail();
-                writer.pass(|| self.ids.ephemeral(frame, tail));
+                writer.pass(|| self.ids.ephemeral(frame, tail).into());
             }
             Class::Stale => {}
         }

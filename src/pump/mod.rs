@@ -8,6 +8,7 @@ mod guarding;
 mod hello;
 mod linger;
 mod numbering;
+mod quiet;
 
 use std::{
     future::poll_fn,
@@ -39,6 +40,7 @@ pub use guarding::Guarding;
 pub use hello::Greeter;
 pub use linger::{Lingerer, Lingerers};
 use numbering::Numbering;
+pub use quiet::quiet;
 
 /// How many bytes are gathered at most before they are written.
 const GATHERED: usize = 64 << 10;

@@ -16,7 +16,7 @@ use crate::{
     body::Relay,
     head::Head,
     id::{Asked, Generation, Position},
-    pump::{Greeter, now},
+    pump::{Greeter, now, quiet},
     rules::Hello,
     window::{End, Gap, LiveWindow, Verdict, Window},
 };
@@ -67,7 +67,9 @@ impl Keeper {
             (said, body) = self.said(hello, Position { generation, seq: 0 }, body).await;
         }
         let notice = route.gap_event.as_ref().map(|event| event.frame(Gap::Generation));
-        let told = notice.into_iter().chain(said.clone()).reduce(|one, two| [one, two].concat().into());
+        // As lines between events: some of those who stay may stumble over more, and it means the same to the others.
+        let said_to_all = said.as_deref().map(quiet);
+        let told = notice.into_iter().chain(said_to_all).reduce(|one, two| [one, two].concat().into());
         let window = if told.is_some() {
             lost.window.write(|writer| writer.window().begin(generation, told, now()));
             lost.window.clone()

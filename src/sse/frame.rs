@@ -85,14 +85,7 @@ impl<'a> Frame<'a> {
 
     /// The lines before the blank one: each with its name, value and end.
     pub(super) fn lines(&self) -> impl Iterator<Item = Line<'a>> {
-        let mut rest = &self.bytes[..self.facts.blank];
-        std::iter::from_fn(move || {
-            let end = memchr2(b'\r', b'\n', rest)?;
-            let eol = if rest[end..].starts_with(b"\r\n") { 2 } else { 1 };
-            let (whole, after) = rest.split_at(end + eol);
-            rest = after;
-            Some(Line { whole, content: end })
-        })
+        Line::each(&self.bytes[..self.facts.blank])
     }
 }
 
@@ -103,6 +96,28 @@ pub(super) struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
+    /// The lines that are complete in `text`.
+    pub(super) fn each(text: &'a [u8]) -> impl Iterator<Item = Self> {
+        let mut rest = text;
+        std::iter::from_fn(move || {
+            let end = memchr2(b'\r', b'\n', rest)?;
+            let eol = if rest[end..].starts_with(b"\r\n") { 2 } else { 1 };
+            let (whole, after) = rest.split_at(end + eol);
+            rest = after;
+            Some(Self { whole, content: end })
+        })
+    }
+
+    pub(super) fn is_blank(&self) -> bool {
+        self.content == 0
+    }
+
+    /// Its value is what a client takes for a number.
+    pub(super) fn has_digits(&self) -> bool {
+        let value = self.value();
+        !value.is_empty() && value.iter().all(u8::is_ascii_digit)
+    }
+
     fn value(&self) -> &'a [u8] {
         let line = &self.whole[..self.content];
         &line[Field::value_at(line)..]

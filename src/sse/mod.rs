@@ -4,9 +4,11 @@
 //! a frame with an id. Nothing here interprets what it need not: bytes stay as the upstream sent them.
 
 mod frame;
+mod quiet;
 mod splitter;
 mod stamp;
 
 pub use frame::{Field, Frame};
+pub use quiet::quiet;
 pub use splitter::{Splitter, TooLong};
 pub use stamp::{carrier, stamp};

@@ -8,7 +8,7 @@ use std::{
 use slab::Slab;
 
 use super::{
-    End, Parts, Place, Verdict, Window,
+    End, Parts, Passed, Place, Verdict, Window,
     sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering, PoisonError},
 };
 use crate::{
@@ -389,7 +389,7 @@ impl Writer<'_> {
     }
 
     /// Appends a frame for the cursors that are here; for nobody it is not kept.
-    pub fn pass(&mut self, frame: impl FnOnce() -> bytes::Bytes) {
+    pub fn pass(&mut self, frame: impl FnOnce() -> Passed) {
         if self.state.seats.is_empty() {
             return;
         }
@@ -490,6 +490,13 @@ impl Cursor {
         }
         live.settle(&mut state);
         retained
+    }
+
+    /// The client stumbles over frames without data once it holds an id: from now on it is given none.
+    pub fn set_stumbling(&self) {
+        if let Some(seat) = self.live.lock().seats.get_mut(self.seat) {
+            seat.place.set_stumbling();
+        }
     }
 
     /// The client is given an id otherwise than with an event (a prime): it may come back.

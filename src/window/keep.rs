@@ -5,7 +5,13 @@ use std::{collections::VecDeque, time::Instant};
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::{Bounds, Tail, block::Block, names::Names, openings::Openings, passing::Passing};
+use super::{
+    Bounds, Tail,
+    block::Block,
+    names::Names,
+    openings::Openings,
+    passing::{Passed, Passing},
+};
 use crate::id::{Asked, Generation, Position};
 
 /// A write takes at most so many pieces: more would not fit one system call.
@@ -103,9 +109,16 @@ pub struct Place {
     ordinal: u64,
     /// The number of the block that this place holds, with all after it.
     block: Option<u64>,
+    /// It is a client's that stumbles over frames without data.
+    stumbles: bool,
 }
 
 impl Place {
+    /// From now on it is given no frame without data.
+    pub fn set_stumbling(&mut self) {
+        self.stumbles = true;
+    }
+
     /// The number of the next event to take.
     pub(super) fn next(&self) -> u64 {
         self.next
@@ -132,7 +145,7 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// A run of events that were withdrawn is no piece.
+    /// A run of events that were withdrawn is no piece, and neither is a frame of which there is nothing for a client.
     fn push(&mut self, piece: Bytes) {
         self.bytes += piece.len();
         if !piece.is_empty() {
@@ -251,9 +264,9 @@ impl Window {
 
     /// Appends a frame that is delivered live and never again, for the cursors that are here. `hold` keeps it
     /// until the place has taken it, however many there are; without it small bounds apply.
-    pub fn pass(&mut self, frame: Bytes, hold: Option<&Place>) {
+    pub fn pass(&mut self, frame: impl Into<Passed>, hold: Option<&Place>) {
         let unread = hold.map_or(u64::MAX, |place| place.ordinal);
-        self.passing.push(self.tail, frame, unread);
+        self.passing.push(self.tail, frame.into(), unread);
     }
 
     /// Notes that the upstream's own `id` stands for the tail; `lone`, if it came in a control frame. One that it
@@ -387,7 +400,7 @@ impl Window {
             Verdict::Resumed { after, .. } => self.base + after + 1,
             _ => self.tail + 1,
         };
-        let mut place = Place { next, ordinal: self.passing.next(), block: None };
+        let mut place = Place { next, ordinal: self.passing.next(), block: None, stumbles: false };
         self.hold(&mut place);
         place
     }
@@ -403,7 +416,8 @@ impl Window {
 
     /// A place before everything that is still here: of a client that waited while the stream was opened.
     pub fn enter_at_start(&mut self) -> Place {
-        let mut place = Place { next: self.blocks[0].first().max(self.low), ordinal: 0, block: None };
+        let mut place =
+            Place { next: self.blocks[0].first().max(self.low), ordinal: 0, block: None, stumbles: false };
         self.hold(&mut place);
         place
     }
@@ -426,8 +440,8 @@ impl Window {
         while parts.bytes < room && parts.pieces.len() < PIECES {
             let until = match self.passing.peek(place.ordinal) {
                 Some((ordinal, after)) if after < place.next => {
-                    parts.push(self.passing.get(ordinal));
                     place.ordinal = ordinal + 1;
+                    parts.push(self.passing.get(ordinal, place.stumbles));
                     continue;
                 }
                 Some((_, after)) => after,

@@ -17,6 +17,7 @@ use std::{num::NonZeroUsize, time::Duration};
 
 pub use cursor::{Audience, Budget, Cursor, LiveWindow, Step, Writer};
 pub use keep::{End, Gap, Parts, Past, Place, Verdict, Window};
+pub use passing::Passed;
 pub use tail::Tail;
 
 /// What a returning client may have: the newest events within all three bounds.

@@ -1,6 +1,6 @@
 //! Control frames and ephemeral events: at their place in the log, for the cursors that were there.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, ops::Range};
 
 use bytes::Bytes;
 
@@ -9,6 +9,22 @@ const COUNT: usize = 64;
 const BYTES: usize = 64 << 10;
 /// What one costs beside its bytes: its place in the list, its allocation.
 const COST: usize = size_of::<Frame>() + 32;
+
+/// A frame that is delivered live and never again.
+#[derive(Clone, Debug)]
+pub struct Passed {
+    /// As it is sent.
+    pub bytes: Bytes,
+    /// What of it those get who stumble over frames without data: part of the same bytes, or nothing.
+    pub quiet: Range<usize>,
+}
+
+impl From<Bytes> for Passed {
+    /// One over which nobody stumbles.
+    fn from(bytes: Bytes) -> Self {
+        Self { quiet: 0..bytes.len(), bytes }
+    }
+}
 
 /// Frames that are delivered live and never again.
 #[derive(Debug, Default)]
@@ -23,13 +39,13 @@ pub(super) struct Passing {
 struct Frame {
     /// The tail when it came: it stands behind the event of this number.
     after: u64,
-    bytes: Bytes,
+    passed: Passed,
 }
 
 impl Passing {
     /// Adds a frame behind the event `after`. Beyond the bounds the oldest go, but none from `unread` on.
-    pub(super) fn push(&mut self, after: u64, bytes: Bytes, unread: u64) {
-        let frame = Frame { after, bytes };
+    pub(super) fn push(&mut self, after: u64, passed: Passed, unread: u64) {
+        let frame = Frame { after, passed };
         self.cost += frame.cost();
         self.frames.push_back(frame);
         while (self.frames.len() > COUNT || self.cost > BYTES) && self.frames.len() > 1 && self.first < unread
@@ -50,9 +66,14 @@ impl Passing {
         self.frames.get(at).map(|frame| (ordinal, frame.after))
     }
 
-    pub(super) fn get(&self, ordinal: u64) -> Bytes {
+    /// What of it there is for a client, which may stumble.
+    pub(super) fn get(&self, ordinal: u64, stumbles: bool) -> Bytes {
         let at = ordinal.checked_sub(self.first).and_then(|at| usize::try_from(at).ok());
-        at.and_then(|at| self.frames.get(at)).map_or_else(Bytes::new, |frame| frame.bytes.clone())
+        let frame = at.and_then(|at| self.frames.get(at));
+        frame.map_or_else(Bytes::new, |Frame { passed, .. }| match stumbles {
+            true => passed.bytes.slice(passed.quiet.clone()),
+            false => passed.bytes.clone(),
+        })
     }
 
     /// What those cost that stand at or after `ordinal`.
@@ -82,6 +103,6 @@ impl Passing {
 
 impl Frame {
     fn cost(&self) -> usize {
-        COST + self.bytes.len()
+        COST + self.passed.bytes.len()
     }
 }

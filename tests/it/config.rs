@@ -155,6 +155,26 @@ fn what_is_said_of_admissions_is_heard() {
 }
 
 #[test]
+fn who_stumbles_is_said_by_globs_or_known() {
+    let stumbling = |file: &str| {
+        let config = resolve(&format!("{UPSTREAM}{file}"), &Flags::default(), &[]).unwrap();
+        format!("{:?}", config.stumbling)
+    };
+    assert!(stumbling("").starts_with("Stumbling([\"python-httpx/*\", "), "{}", stumbling(""));
+    assert_eq!(stumbling("stumbling = []"), "Stumbling([])");
+    assert_eq!(stumbling("stumbling = \"ours/*\""), "Stumbling([\"ours/*\"])");
+    refused(
+        "stumbling = [\"ours/*\", \"the[irs\"]",
+        "r.toml:2:24: `the[irs` is no glob: unclosed character class; missing ']'; write `*` for any part of a User-Agent, \
+         such as \"python-httpx/*\"",
+    );
+    refused(
+        "stumbling = true",
+        "r.toml:2:13: wrong type: boolean `true`; write text in quotes, or a list of it",
+    );
+}
+
+#[test]
 fn what_is_not_toml_is_refused_with_its_place() {
     refused("listen = ", "r.toml:2:10: string values must be quoted; expected literal string");
     refused("[limits]\nmemory = \"1MiB\nstreams = 2", "r.toml:3:15: invalid basic string; expected `\"`");

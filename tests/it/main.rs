@@ -68,6 +68,8 @@ mod rules;
 mod shared;
 /// A seeded world: many clients, cuts, stalls, losses and clock jumps, with invariants after each step.
 mod sim;
+/// Clients that make an event of every blank line once they hold an id.
+mod stumbling;
 mod support;
 /// Sessions that are found again by an id of the upstream's.
 mod upstream_ids;

@@ -111,7 +111,7 @@ const SHARED_ONLY: [&str; 1] = ["route.admit_timeout"];
 
 /// A file that says so of a key; a route's stands in a route of this kind.
 fn saying(key: &str, value: &str, mode: &str) -> String {
-    let (table, name) = key.split_once('.').unwrap();
+    let Some((table, name)) = key.split_once('.') else { return format!("{UPSTREAM}{key} = {value}\n") };
     let said = format!("{name} = {value}\n");
     match (table, name) {
         ("route", "mode") => format!("{UPSTREAM}[[route]]\npath = \"/a\"\n{said}"),
