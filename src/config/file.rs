@@ -86,6 +86,8 @@ pub(super) struct Route {
     pub(super) linger: Option<Spanned<Length>>,
     pub(super) stamp: Option<Spanned<Text>>,
     pub(super) heartbeat: Option<Spanned<Length>>,
+    pub(super) heartbeat_shape: Option<Spanned<Text>>,
+    pub(super) heartbeat_pad: Option<Spanned<Size>>,
     pub(super) prime: Option<Spanned<Switch>>,
     pub(super) window: Option<Spanned<Window>>,
     pub(super) ids: Option<Spanned<Text>>,

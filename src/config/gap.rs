@@ -48,7 +48,8 @@ fn event(route: &file::Route, source: Source<'_>) -> Result<Option<GapEvent>, Fa
     Ok(Some(GapEvent { event: source.read(event.as_ref(), in_type)?, data }))
 }
 
-fn in_type(text: &str) -> Result<String, Wrong> {
+/// A type as it can stand in its line.
+pub(super) fn in_type(text: &str) -> Result<String, Wrong> {
     if text.contains(['\r', '\n', '\0']) {
         return Err(wrong("a type is one line", "leave out what ends the line"));
     }

@@ -22,6 +22,7 @@ mod fault;
 mod file;
 mod gap;
 mod guard;
+mod heartbeat;
 mod key;
 mod limits;
 mod path;

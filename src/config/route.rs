@@ -8,7 +8,7 @@ use super::{
     admission,
     fault::{Fault, Wrong, wrong},
     file::{self, Source},
-    gap, key, limits, path, rules, secret, value,
+    gap, heartbeat, key, limits, path, rules, secret, value,
 };
 use crate::{
     route::{Admit, Breaks, CursorQuery, Ids, KeyPart, Mode, OnGap, Pin, Route, Stamp},
@@ -18,7 +18,6 @@ use crate::{
 
 /// The name of the route for what no other matches.
 pub(super) const DEFAULT: &str = "default";
-const HEARTBEAT: Duration = Duration::from_secs(15);
 const PRIVATE_LINGER: Duration = Duration::from_secs(2 * 60);
 const SHARED_LINGER: Duration = Duration::from_secs(5 * 60);
 
@@ -44,7 +43,7 @@ pub(super) fn default(window: Bounds) -> Route {
         pin: None,
         linger: PRIVATE_LINGER,
         stamp: Stamp::Auto,
-        heartbeat: Some(HEARTBEAT),
+        heartbeat: Some(heartbeat::default()),
         prime: true,
         window,
         ids: Ids::default(),
@@ -117,10 +116,7 @@ impl Judge<'_> {
                 .source
                 .read(written.stamp.as_ref(), |text| value::choice(text, STAMPS))?
                 .unwrap_or(Stamp::Auto),
-            heartbeat: self
-                .source
-                .read(written.heartbeat.as_ref(), value::heartbeat)?
-                .unwrap_or(Some(HEARTBEAT)),
+            heartbeat: heartbeat::of(written, self.source)?,
             match_upstream_ids: written.match_upstream_ids.as_ref().is_none_or(|on| on.get_ref().0),
             prime: written.prime.as_ref().is_none_or(|prime| prime.get_ref().0),
             window: self.window(written)?,
@@ -241,6 +237,8 @@ fn beside_pass(route: &file::Route) -> Idle {
         ("linger", route.linger.as_ref().map(Spanned::span)),
         ("stamp", route.stamp.as_ref().map(Spanned::span)),
         ("heartbeat", route.heartbeat.as_ref().map(Spanned::span)),
+        ("heartbeat_shape", route.heartbeat_shape.as_ref().map(Spanned::span)),
+        ("heartbeat_pad", route.heartbeat_pad.as_ref().map(Spanned::span)),
         ("prime", route.prime.as_ref().map(Spanned::span)),
         ("window", route.window.as_ref().map(Spanned::span)),
         ("ids", route.ids.as_ref().map(Spanned::span)),

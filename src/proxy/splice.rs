@@ -363,7 +363,7 @@ impl Stamped<'_> {
             prime: prime.then(|| head::prime(self.parts, self.route, cursor.fence())),
             cursor,
             replayed,
-            heartbeat: self.route.heartbeat,
+            heartbeat: self.route.heartbeat.clone(),
             stumbles,
             kind,
             connection,

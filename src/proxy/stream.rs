@@ -22,13 +22,12 @@ use crate::{
     net::Control,
     pump::{now, quiet},
     registry::{Member, Registry},
+    route::Heartbeat,
     window::{Cursor, End, Parts, Step},
 };
 
 /// How much one piece takes from the window: a thousand events of ordinary size are one write.
 const ROOM: usize = 256 << 10;
-/// A comment without a blank line: with one it is an empty event to some clients.
-const HEARTBEAT: Bytes = Bytes::from_static(b":\n");
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 /// Over how long the clients of a lost upstream are cut, so that they do not come back all at once.
 const MOMENT: Duration = Duration::from_secs(1);
@@ -99,7 +98,7 @@ pub struct StreamBody {
     /// How many events of a replay are still to be counted.
     replayed: u64,
     flight: Flight,
-    heartbeat: Option<Duration>,
+    heartbeat: Option<Arc<Heartbeat>>,
     last: Instant,
     timer: Pin<Box<Sleep>>,
     cutting: Option<Cutting>,
@@ -136,8 +135,8 @@ pub struct Start {
     pub prime: Option<Bytes>,
     /// How many events it is given that came before its request.
     pub replayed: u64,
-    /// When nothing was sent for so long, a heartbeat is.
-    pub heartbeat: Option<Duration>,
+    /// What is sent when nothing was for a while.
+    pub heartbeat: Option<Arc<Heartbeat>>,
     /// It stumbles over frames without data.
     pub stumbles: bool,
     /// The kind of its stream.
@@ -179,9 +178,9 @@ impl StreamBody {
             lead: lead.map(|digits| [b"retry: ", &digits[..], b"\n"].concat().into()),
             replayed: start.replayed,
             flight: Flight::default(),
-            heartbeat: start.heartbeat,
             last: now(),
-            timer: Box::pin(tokio::time::sleep(start.heartbeat.unwrap_or(far))),
+            timer: Box::pin(tokio::time::sleep(start.heartbeat.as_ref().map_or(far, |beat| beat.every))),
+            heartbeat: start.heartbeat,
             cutting: None,
             spread: if matches!(start.kind, Kind::Shared(..)) { MOMENT } else { Duration::ZERO },
             connection: start.connection,
@@ -295,15 +294,16 @@ impl StreamBody {
                 return Poll::Ready(Some(Err(CutShort(why).into())));
             }
             ready!(self.timer.as_mut().poll(cx));
-            let Some(heartbeat) = self.heartbeat else { return Poll::Pending };
-            let due = self.last + heartbeat;
+            let Some(heartbeat) = &self.heartbeat else { return Poll::Pending };
+            let due = self.last + heartbeat.every;
             let is_due = due <= now();
             if is_due {
                 self.last = now();
             }
-            self.timer.as_mut().reset((self.last + heartbeat).into());
+            self.timer.as_mut().reset((self.last + heartbeat.every).into());
             if is_due && !self.flight.is_busy() {
-                return self.send(smallvec::smallvec![HEARTBEAT]);
+                let frame = heartbeat.frame(self.stumbles);
+                return self.send(smallvec::smallvec![frame]);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 mod address;
 mod gap;
+mod heartbeat;
 mod key;
 mod query;
 
@@ -13,6 +14,7 @@ use crate::{rules::Rules, window::Bounds};
 
 pub use address::Address;
 pub use gap::GapEvent;
+pub use heartbeat::{Heartbeat, Shape};
 pub(crate) use key::has_own_origin;
 pub use key::{Identity, Key, Keyer};
 pub use query::CursorQuery;
@@ -42,8 +44,8 @@ pub struct Route {
     pub linger: Duration,
     /// Which requests are given ids.
     pub stamp: Stamp,
-    /// A comment line is sent when nothing was for this long; `None` sends none.
-    pub heartbeat: Option<Duration>,
+    /// What is sent when nothing was for a while.
+    pub heartbeat: Option<Arc<Heartbeat>>,
     /// Whether a browser's new connection is given its fence before the first event.
     pub prime: bool,
     /// What a returning client may have.

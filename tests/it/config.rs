@@ -35,7 +35,7 @@ fn summary(route: &Route) -> String {
     if let Some(pin) = &route.pin {
         write!(line, " pin={} {:?}", pin.target, pin.headers).unwrap();
     }
-    let (window, beat) = (route.window, route.heartbeat);
+    let (window, beat) = (route.window, route.heartbeat.as_ref().map(|heartbeat| heartbeat.every));
     write!(line, " admit={:?}", route.admit).unwrap();
     let waits = route.admit_timeout.as_secs();
     match route.admit_cache {
@@ -263,6 +263,38 @@ fn what_is_no_duration_or_size_is_refused() {
         "[[route]]\npath = \"/a\"\nheartbeat = \"0s\"",
         "r.toml:4:13: a heartbeat every zero seconds; write `heartbeat = \"none\"` to turn it off",
     );
+}
+
+#[test]
+fn a_heartbeat_is_of_a_known_shape_and_size() {
+    let route = |rest: &str| format!("[[route]]\npath = \"/a\"\n{rest}");
+    for (rest, said) in [
+        (
+            "heartbeat_shape = \"event:\"",
+            "4:19: `event:` is no shape of a heartbeat; write \"comment\", \"comment-frame\" or \"event:NAME\"",
+        ),
+        ("heartbeat_shape = \"event:a\\nb\"", "4:19: a type is one line; leave out what ends the line"),
+        ("heartbeat_pad = \"65KiB\"", "4:17: `65KiB` is too large; write at most \"64KiB\""),
+        ("heartbeat_pad = 0", "4:17: zero leaves nothing; write a size above zero, such as \"4MiB\""),
+        (
+            "heartbeat = \"none\"\nheartbeat_pad = 9",
+            "5:17: `heartbeat_pad` has no effect without a heartbeat; say how often, such as `heartbeat = \"15s\"`, or leave it out",
+        ),
+        (
+            "mode = \"pass\"\nheartbeat_shape = \"comment\"",
+            "5:19: `heartbeat_shape` has no effect where requests only pass; leave it out, or write `mode = \"private\"` or `mode = \"shared\"`",
+        ),
+    ] {
+        refused(&route(rest), &format!("r.toml:{said}"));
+    }
+    let config = resolve(
+        &format!("{UPSTREAM}{}", route("heartbeat_shape = \"event:beat\"\nheartbeat_pad = 24")),
+        &Flags::default(),
+        &[],
+    );
+    let heartbeat = config.unwrap().routes[0].heartbeat.clone().unwrap();
+    assert_eq!(heartbeat.frame(false), ":  \nevent: beat\ndata: \n\n");
+    assert_eq!(heartbeat.every.as_secs(), 15);
 }
 
 #[test]

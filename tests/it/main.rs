@@ -34,6 +34,8 @@ mod forward;
 mod gap;
 /// What was answered is not asked again.
 mod guard;
+/// What is sent when nothing was for a while.
+mod heartbeat;
 /// What a server says to each new connection of a shared stream.
 mod hello;
 /// Ids that pages do not see.

@@ -155,6 +155,7 @@ fn defaults_are_what_an_empty_file_resolves_to() {
         "key",
         "admit_cache",
         "pin_headers",
+        "heartbeat_pad",
         "window",
         "keep_ids_of",
         "reset",
