@@ -88,6 +88,7 @@ pub(super) struct Route {
     pub(super) heartbeat: Option<Spanned<Length>>,
     pub(super) heartbeat_shape: Option<Spanned<Text>>,
     pub(super) heartbeat_pad: Option<Spanned<Size>>,
+    pub(super) retry: Option<Spanned<Length>>,
     pub(super) prime: Option<Spanned<Switch>>,
     pub(super) window: Option<Spanned<Window>>,
     pub(super) ids: Option<Spanned<Text>>,

@@ -52,6 +52,16 @@ pub(super) fn heartbeat(text: &str) -> Result<Option<Duration>, Wrong> {
     }
 }
 
+/// A reconnection time, as clients are told one: in whole milliseconds.
+pub(super) fn retry(text: &str) -> Result<Duration, Wrong> {
+    match bound(text)? {
+        duration if duration < Duration::from_millis(1) => {
+            Err(wrong(format!("`{text}` is less than a client can be told"), "write at least \"1ms\""))
+        }
+        duration => Ok(duration),
+    }
+}
+
 /// A number of bytes above zero.
 pub(super) fn size(text: &str) -> Result<NonZeroUsize, Wrong> {
     let text = text.trim();

@@ -364,6 +364,7 @@ impl Stamped<'_> {
             cursor,
             replayed,
             heartbeat: self.route.heartbeat.clone(),
+            retry: self.route.retry,
             stumbles,
             kind,
             connection,

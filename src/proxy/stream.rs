@@ -10,6 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame};
+use smallvec::{SmallVec, smallvec};
 use tokio::time::Sleep;
 
 use super::{
@@ -137,6 +138,8 @@ pub struct Start {
     pub replayed: u64,
     /// What is sent when nothing was for a while.
     pub heartbeat: Option<Arc<Heartbeat>>,
+    /// After about how long it is told to come back, where the upstream does not say.
+    pub retry: Option<Duration>,
     /// It stumbles over frames without data.
     pub stumbles: bool,
     /// The kind of its stream.
@@ -163,8 +166,6 @@ impl StreamBody {
     /// The body of a client that has joined a stream. Dropping it gives up the client's place.
     #[must_use]
     pub fn new(start: Start, registry: &Registry, metrics: Arc<RouteMetrics>) -> Self {
-        // A new client of a shared stream has not seen the upstream's reconnection time either.
-        let lead = start.cursor.window().look(|window| window.retry().cloned());
         if start.prime.is_some() {
             start.cursor.note_numbered();
         }
@@ -175,7 +176,7 @@ impl StreamBody {
             first: start.prime,
             at_start: true,
             stumbles: start.stumbles,
-            lead: lead.map(|digits| [b"retry: ", &digits[..], b"\n"].concat().into()),
+            lead: lead(&start.cursor, start.retry, registry),
             replayed: start.replayed,
             flight: Flight::default(),
             last: now(),
@@ -210,7 +211,7 @@ impl StreamBody {
             }
         }
         if let Some(first) = self.first.take() {
-            return self.send(smallvec::smallvec![first]);
+            return self.send(smallvec![first]);
         }
         if let Some(spread) = self.registry.draining() {
             self.cut_within(Cut::Drain, spread);
@@ -243,27 +244,29 @@ impl StreamBody {
         self.poll_timers(cx)
     }
 
-    fn deliver(&mut self, mut parts: Parts) -> Poll<Option<Result<Frame<Piece>, BoxError>>> {
+    fn deliver(&mut self, parts: Parts) -> Poll<Option<Result<Frame<Piece>, BoxError>>> {
         if self.replayed > 0 {
             let replayed = self.replayed.min(parts.events);
             self.replayed -= replayed;
             self.metrics.replayed(replayed);
         }
-        if let Some(lead) = self.lead.take() {
-            parts.pieces.insert(0, lead);
-        }
-        // At the start a client would drop it; in the middle of the upstream's stream it is part of a field's name.
-        if self.at_start && parts.pieces.first().is_some_and(|piece| piece.starts_with(BOM)) {
-            parts.pieces.insert(0, Bytes::from_static(b"\n"));
-        }
         self.last = now();
         self.send(parts.pieces)
     }
 
-    fn send(
-        &mut self,
-        parts: smallvec::SmallVec<[Bytes; 1]>,
-    ) -> Poll<Option<Result<Frame<Piece>, BoxError>>> {
+    /// Sends frames, the reconnection time as a line of the first one.
+    fn send(&mut self, mut parts: SmallVec<[Bytes; 1]>) -> Poll<Option<Result<Frame<Piece>, BoxError>>> {
+        if let Some(lead) = self.lead.take() {
+            parts.insert(0, lead);
+        }
+        // At the start a client would drop it; in the middle of the upstream's stream it is part of a field's name.
+        if self.at_start && parts.first().is_some_and(|piece| piece.starts_with(BOM)) {
+            parts.insert(0, Bytes::from_static(b"\n"));
+        }
+        self.write(parts)
+    }
+
+    fn write(&mut self, parts: SmallVec<[Bytes; 1]>) -> Poll<Option<Result<Frame<Piece>, BoxError>>> {
         self.at_start = false;
         Poll::Ready(Some(Ok(Frame::data(Piece::of(parts, &self.flight)))))
     }
@@ -303,8 +306,19 @@ impl StreamBody {
             self.timer.as_mut().reset((self.last + heartbeat.every).into());
             if is_due && !self.flight.is_busy() {
                 let frame = heartbeat.frame(self.stumbles);
-                return self.send(smallvec::smallvec![frame]);
+                return self.write(smallvec![frame]);
             }
         }
     }
+}
+
+/// The reconnection time, as a line: the upstream's, which a new client of a shared stream has not seen either, else a
+/// time for this client alone, so that those who are lost together do not all come back at once.
+fn lead(cursor: &Cursor, retry: Option<Duration>, registry: &Registry) -> Option<Bytes> {
+    if let Some(digits) = cursor.window().look(|window| window.retry().cloned()) {
+        return Some([b"retry: ", &digits[..], b"\n"].concat().into());
+    }
+    let retry = retry?;
+    let own = retry + registry.dice().up_to(retry / 2);
+    Some(format!("retry: {}\n", own.as_millis()).into())
 }

@@ -222,6 +222,7 @@ mod tests {
             linger: Duration::ZERO,
             stamp: Stamp::Auto,
             heartbeat: None,
+            retry: None,
             prime: true,
             window: Bounds { events: one, bytes: one, age: Duration::ZERO },
             ids: Ids::Keep,

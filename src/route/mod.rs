@@ -46,6 +46,8 @@ pub struct Route {
     pub stamp: Stamp,
     /// What is sent when nothing was for a while.
     pub heartbeat: Option<Arc<Heartbeat>>,
+    /// After about how long clients are told to come back, where the upstream does not say.
+    pub retry: Option<Duration>,
     /// Whether a browser's new connection is given its fence before the first event.
     pub prime: bool,
     /// What a returning client may have.

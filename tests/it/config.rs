@@ -298,6 +298,24 @@ fn a_heartbeat_is_of_a_known_shape_and_size() {
 }
 
 #[test]
+fn a_reconnection_time_is_one_that_can_be_told() {
+    let route = |rest: &str| format!("[[route]]\npath = \"/a\"\n{rest}");
+    let config = resolve(&format!("{UPSTREAM}{}", route("retry = \"1500ms\"")), &Flags::default(), &[]);
+    let retries: Vec<_> = config.unwrap().routes.iter().map(|route| route.retry).collect();
+    assert_eq!(retries, [Some(std::time::Duration::from_millis(1500)), None]);
+    for (rest, said) in [
+        ("retry = \"0s\"", "4:9: zero leaves nothing; write a duration above zero, such as \"5m\""),
+        ("retry = \"10us\"", "4:9: `10us` is less than a client can be told; write at least \"1ms\""),
+        (
+            "mode = \"pass\"\nretry = \"3s\"",
+            "5:9: `retry` has no effect where requests only pass; leave it out, or write `mode = \"private\"` or `mode = \"shared\"`",
+        ),
+    ] {
+        refused(&route(rest), &format!("r.toml:{said}"));
+    }
+}
+
+#[test]
 fn what_is_no_status_of_an_error_is_refused() {
     let config = resolve(&format!("{UPSTREAM}outage.statuses = [502, 404]"), &Flags::default(), &[]).unwrap();
     assert_eq!(format!("{:?}", config.outage_statuses), "[502, 404]");

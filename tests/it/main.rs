@@ -62,6 +62,8 @@ mod readme;
 mod reset;
 /// Cut the client at every byte: what it holds plus what it gets equals what the upstream sent.
 mod resume;
+/// After how long clients are told to come back.
+mod retry;
 /// What a reviewer broke once, and must not break again.
 mod review;
 /// What becomes of events by their types.

@@ -156,6 +156,7 @@ fn defaults_are_what_an_empty_file_resolves_to() {
         "admit_cache",
         "pin_headers",
         "heartbeat_pad",
+        "retry",
         "window",
         "keep_ids_of",
         "reset",
