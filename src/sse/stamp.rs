@@ -2,7 +2,7 @@
 
 use std::{fmt, io::Write as _};
 
-use super::frame::{Field, Frame};
+use super::frame::{Field, Frame, Line};
 
 /// Writes a frame that moves a client's place to `id` and that no page listens for: an event without data, of a type that
 /// is nobody's. By the standard a lone id would do (HTML Standard 9.2.6), but some engines take none from a frame without
@@ -14,49 +14,57 @@ pub fn carrier(id: impl fmt::Display, out: &mut Vec<u8>) {
 
 /// Writes a frame to `out`, id lines right before the blank line: those of the upstream, byte for byte, if they are
 /// kept (`theirs`), then `id`, if there is one. A client that takes an id from a torn frame would lose the event; at the end of the
-/// frame nothing of it is missing when the id is there.
+/// frame nothing of it is missing when the id is there. Lines with a NUL, which are no id (HTML Standard 9.2.6), come
+/// behind all others: Firefox takes no notice of the line after one.
 ///
 /// Ours ends as the line before it does. A frame without a blank line takes no id.
 pub fn stamp(frame: &Frame<'_>, theirs: bool, id: Option<&[u8]>, out: &mut Vec<u8>) {
     let facts = &frame.facts;
     let (lines, blank) = frame.bytes.split_at(facts.blank);
     let eol = &frame.bytes[facts.eol.clone()];
-    if facts.id_lines > 0 && !theirs {
-        others(frame).for_each(|line| out.extend_from_slice(line.whole));
-    } else if facts.id_lines == 0 || facts.id_last && only_the_tail_is_ids(frame) {
+    if facts.id_lines == 0 || theirs && is_in_order(frame) {
         out.extend_from_slice(lines);
     } else {
-        move_ids_last(frame, out);
+        write(frame, |line| !is_id(line), out);
+        write(frame, |line| theirs && is_id(line) && !has_nul(line), out);
     }
-    // A moved line that ends in CR would swallow a blank line that is an LF.
-    if out.ends_with(b"\r") && blank.starts_with(b"\n") && eol != b"\r" {
-        out.pop();
-        out.extend_from_slice(eol);
-    }
+    mend(blank, eol, out);
     if let (Some(id), false) = (id, blank.is_empty()) {
         out.extend_from_slice(b"id: ");
         out.extend_from_slice(id);
         out.extend_from_slice(eol);
     }
+    if facts.id_lines > 0 && theirs && !is_in_order(frame) {
+        write(frame, |line| is_id(line) && has_nul(line), out);
+        mend(blank, eol, out);
+    }
     out.extend_from_slice(blank);
 }
 
-fn is_id(line: &super::frame::Line<'_>) -> bool {
+/// A moved line that ends in CR would swallow a blank line that is an LF.
+fn mend(blank: &[u8], eol: &[u8], out: &mut Vec<u8>) {
+    if out.ends_with(b"\r") && blank.starts_with(b"\n") && eol != b"\r" {
+        out.pop();
+        out.extend_from_slice(eol);
+    }
+}
+
+fn is_id(line: &Line<'_>) -> bool {
     line.field() == Field::Id
 }
 
-/// The id lines stand together at the end already.
-fn only_the_tail_is_ids(frame: &Frame<'_>) -> bool {
-    frame.lines().skip_while(|line| !is_id(line)).all(|line| is_id(&line))
+fn has_nul(line: &Line<'_>) -> bool {
+    line.whole.contains(&0)
 }
 
-fn others<'a>(frame: &Frame<'a>) -> impl Iterator<Item = super::frame::Line<'a>> {
-    frame.lines().filter(|line| !is_id(line))
+/// The id lines stand together at the end already, and each is one.
+fn is_in_order(frame: &Frame<'_>) -> bool {
+    let is_good = |line: Line<'_>| is_id(&line) && !has_nul(&line);
+    frame.facts.id_last && frame.lines().skip_while(|line| !is_id(line)).all(is_good)
 }
 
-fn move_ids_last(frame: &Frame<'_>, out: &mut Vec<u8>) {
-    others(frame).for_each(|line| out.extend_from_slice(line.whole));
-    frame.lines().filter(is_id).for_each(|line| out.extend_from_slice(line.whole));
+fn write(frame: &Frame<'_>, wanted: impl Fn(&Line<'_>) -> bool, out: &mut Vec<u8>) {
+    frame.lines().filter(wanted).for_each(|line| out.extend_from_slice(line.whole));
 }
 
 #[cfg(test)]
@@ -107,6 +115,15 @@ mod tests {
         check("id:7\ndata: a\nid\nevent: x\nid:  9\n\n", None, "data: a\nevent: x\nid:7\nid\nid:  9\n\n");
         check("id: 7\r\ndata: a\r\n\r\n", None, "data: a\r\nid: 7\r\n\r\n");
         check("id: 7\n\n", None, "id: 7\n\n");
+    }
+
+    #[test]
+    fn a_line_with_a_nul_comes_behind_all_ids_that_are_ones() {
+        check("id: x\0y\ndata: a\n\n", Some("r1"), "data: a\nid: r1\nid: x\0y\n\n");
+        check("id: x\0y\nid: 7\ndata: a\n\n", None, "data: a\nid: 7\nid: x\0y\n\n");
+        check("data: a\nid: x\0y\nid: 7\n\n", None, "data: a\nid: 7\nid: x\0y\n\n");
+        check("data: a\nid: x\0y\n\n", None, "data: a\nid: x\0y\n\n");
+        check("id: x\0y\rdata: a\n\n", Some("r1"), "data: a\nid: r1\nid: x\0y\n\n");
     }
 
     #[test]
