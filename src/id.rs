@@ -152,6 +152,19 @@ impl Asked {
             None => Self::Foreign(Bytes::copy_from_slice(id)),
         }
     }
+
+    /// The id as it may stand in a line of a stream, if it may.
+    #[must_use]
+    pub fn text(&self) -> Option<Bytes> {
+        match self {
+            Self::Nothing => None,
+            Self::Ours(position) => Some(position.to_string().into()),
+            Self::Foreign(id) => {
+                let id = id.slice_ref(id.trim_ascii());
+                (!id.iter().any(|byte| matches!(byte, b'\0' | b'\r' | b'\n'))).then_some(id)
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, header, request::Parts, response};
 use http_body::Body as HttpBody;
 use tower::{Service, ServiceExt as _};
@@ -31,7 +32,7 @@ use crate::{
     net::{BoxFuture, Control},
     pump::now,
     registry::{Answer, Entry, Joined, Live, Registry, Upstream},
-    route::{Admit, CursorQuery, Key, Keyer, Mode, Route, Routes, has_own_origin},
+    route::{Admit, CursorQuery, Ids, Key, Keyer, Mode, Route, Routes, has_own_origin},
     window::{Gap, Verdict},
 };
 
@@ -293,9 +294,13 @@ impl Call {
 
     fn joined(self, head: response::Parts, joined: Joined, greeting: Option<Greeting>) -> Response<Body> {
         let member = self.shared.registry.admitted(self.key, &self.for_the_pump());
-        let stamped =
-            Stamped { parts: &self.parts, route: &self.route, is_event_source: self.is_event_source };
-        stamped.respond(&self.shared, self.metrics.clone(), head, joined, Kind::Shared(member, greeting))
+        self.stamped().respond(
+            &self.shared,
+            self.metrics.clone(),
+            head,
+            joined,
+            Kind::Shared(member, greeting),
+        )
     }
 
     /// The head of a yes to this very client, if one is remembered.
@@ -303,6 +308,11 @@ impl Call {
         self.route.admit_cache?;
         let identity = self.shared.keyer.identity(&self.route, &self.parts);
         self.shared.admissions.remembered(self.key, identity, now()).map(|head| Head::clone(&head))
+    }
+
+    fn stamped(&self) -> Stamped<'_> {
+        let Self { parts, asked, route, is_event_source, .. } = self;
+        Stamped { parts, asked, route, is_event_source: *is_event_source }
     }
 
     /// This client, as one that is to be let into its stream.
@@ -326,6 +336,7 @@ impl Call {
 /// A request whose answer carries ids.
 struct Stamped<'a> {
     parts: &'a Parts,
+    asked: &'a Asked,
     route: &'a Route,
     is_event_source: bool,
 }
@@ -363,6 +374,7 @@ impl Stamped<'_> {
             prime: prime.then(|| head::prime(self.parts, self.route, cursor.fence())),
             cursor,
             replayed,
+            came_with: self.came_with(verdict),
             heartbeat: self.route.heartbeat.clone(),
             retry: self.route.retry,
             stumbles,
@@ -371,6 +383,16 @@ impl Stamped<'_> {
         };
         let body = StreamBody::new(start, &shared.registry, metrics);
         Response::from_parts(head, Body::Stream(Box::new(body)))
+    }
+
+    /// The id that a client came back with, to be told again where events without an id may come: one that goes by the
+    /// letter of the standard has none on a new connection, and would have lost its place by such an event.
+    fn came_with(&self, verdict: Verdict) -> Option<Bytes> {
+        let theirs = matches!(self.asked, Asked::Foreign(_));
+        let some_without =
+            theirs || self.route.rules.ephemeral.is_some() || self.route.rules.retain.is_some();
+        let resumed = matches!(verdict, Verdict::Resumed { .. }) && self.route.ids != Ids::Hidden;
+        self.asked.text().filter(|_| resumed && some_without)
     }
 }
 

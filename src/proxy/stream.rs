@@ -136,6 +136,8 @@ pub struct Start {
     pub prime: Option<Bytes>,
     /// How many events it is given that came before its request.
     pub replayed: u64,
+    /// The id that it came back with, to be told again.
+    pub came_with: Option<Bytes>,
     /// What is sent when nothing was for a while.
     pub heartbeat: Option<Arc<Heartbeat>>,
     /// After about how long it is told to come back, where the upstream does not say.
@@ -170,13 +172,14 @@ impl StreamBody {
             start.cursor.note_numbered();
         }
         let far = Duration::from_secs(365 * 24 * 3600);
+        let lead = lead(&start, registry);
         Self {
             registry: registry.clone(),
             notice: start.notice,
             first: start.prime,
             at_start: true,
             stumbles: start.stumbles,
-            lead: lead(&start.cursor, start.retry, registry),
+            lead,
             replayed: start.replayed,
             flight: Flight::default(),
             last: now(),
@@ -312,13 +315,25 @@ impl StreamBody {
     }
 }
 
-/// The reconnection time, as a line: the upstream's, which a new client of a shared stream has not seen either, else a
-/// time for this client alone, so that those who are lost together do not all come back at once.
-fn lead(cursor: &Cursor, retry: Option<Duration>, registry: &Registry) -> Option<Bytes> {
-    if let Some(digits) = cursor.window().look(|window| window.retry().cloned()) {
-        return Some([b"retry: ", &digits[..], b"\n"].concat().into());
+/// The lines that stand before the first frame: the reconnection time, and the id that the client has.
+fn lead(start: &Start, registry: &Registry) -> Option<Bytes> {
+    let mut lines = Vec::new();
+    if let Some(retry) = retry(start, registry) {
+        lines.extend_from_slice(&[b"retry: ", &retry[..], b"\n"].concat());
     }
-    let retry = retry?;
+    if let Some(id) = &start.came_with {
+        lines.extend_from_slice(&[b"id: ", &id[..], b"\n"].concat());
+    }
+    (!lines.is_empty()).then(|| lines.into())
+}
+
+/// The reconnection time: the upstream's, which a new client of a shared stream has not seen either, else a time for
+/// this client alone, so that those who are lost together do not all come back at once.
+fn retry(start: &Start, registry: &Registry) -> Option<Bytes> {
+    if let Some(digits) = start.cursor.window().look(|window| window.retry().cloned()) {
+        return Some(digits);
+    }
+    let retry = start.retry?;
     let own = retry + registry.dice().up_to(retry / 2);
-    Some(format!("retry: {}\n", own.as_millis()).into())
+    Some(own.as_millis().to_string().into())
 }

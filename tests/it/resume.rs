@@ -176,3 +176,29 @@ async fn a_resumed_client_is_told_the_last_reconnection_time_again() {
         back.text()
     );
 }
+
+/// By the letter of the standard a new connection begins without an id, and an event that has none takes away the one
+/// that the client has. Some clients read it so, and would have lost their place.
+#[tokio::test(start_paused = true)]
+async fn a_resumed_client_is_told_its_id_again_lest_an_event_without_one_take_it_away() {
+    for (config, first, id) in [
+        ("ephemeral = 'beat'", "data: a\n\n", None),
+        ("mode = 'shared'\nkey = ['path']\nadmit = 'none'\nephemeral = 'beat'", "data: a\n\n", None),
+        ("mode = 'shared'\nkey = ['path']\nadmit = 'none'", "id: grün 7\ndata: a\n\n", Some("grün 7")),
+    ] {
+        let mut world = World::new(&format!("[[route]]\npath = '/e'\n{config}\n"));
+        let (mut client, mut upstream) = world.open("/e").await;
+        upstream.send(first).await;
+        let had = client.id().await;
+        assert!(id.is_none_or(|id| id == had), "{had}");
+        drop(client);
+        settle().await;
+        let mut back = world.event_source("/e", &had).await;
+        upstream.send(": comment\n\nevent: beat\ndata: b\n\n").await;
+        back.read().await;
+        // Read as what begins without an id.
+        let held = back.held();
+        assert_eq!((held.data(), held.id.as_str()), (vec!["b"], had.as_str()), "{}", back.text());
+        assert_eq!(back.text().matches("id: ").count(), 1, "once");
+    }
+}

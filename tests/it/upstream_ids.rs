@@ -8,7 +8,7 @@ use std::{
 use tokio::time::sleep;
 
 use crate::support::{
-    Binary, Origin, until, within,
+    Binary, Origin, moment, until, within,
     world::{Client, Ended, Exchange, World, event_source, settle},
 };
 
@@ -266,7 +266,8 @@ async fn case_5_a_repeated_id_is_warned_of_once_a_stream() {
         for seen in 1..3 {
             let request = "GET /e HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n";
             binary.connect().await.ask(request).await;
-            until(|| binary.log().contains("repeats an id")).await;
+            until(|| binary.log().matches("repeats an id").count() >= seen).await;
+            moment().await;
             let log = binary.log();
             assert_eq!(log.matches("repeats an id").count(), seen, "{log}");
             assert!(log.contains("default") && !log.contains("secret"), "{log}");

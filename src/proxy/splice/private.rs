@@ -14,7 +14,7 @@ use http::{Method, Response, StatusCode, response};
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::BodyExt as _;
 
-use super::{Call, Stamped};
+use super::Call;
 use crate::{
     body::{self, BoxError, Relay},
     fault::Fault,
@@ -72,14 +72,12 @@ impl Call {
     }
 
     /// The upstream is not asked again: its connection to this session is the client's permission.
-    fn rejoined(self, joined: Joined, head: &Head) -> Response<Body> {
+    fn rejoined(mut self, joined: Joined, head: &Head) -> Response<Body> {
         // The body says what the first one said.
         if !self.body.is_end_stream() {
-            tokio::spawn(drop_unread(self.body));
+            tokio::spawn(drop_unread(std::mem::take(&mut self.body)));
         }
-        let stamped =
-            Stamped { parts: &self.parts, route: &self.route, is_event_source: self.is_event_source };
-        stamped.respond(&self.shared, self.metrics.clone(), head.to_parts(), joined, Kind::Session)
+        self.stamped().respond(&self.shared, self.metrics.clone(), head.to_parts(), joined, Kind::Session)
     }
 
     pub(super) async fn new_session(mut self, verdict: Verdict) -> Result<Response<Body>, Fault> {
@@ -106,9 +104,7 @@ impl Call {
         match self.shared.registry.open(opened) {
             Ok(joined) => {
                 let joined = Joined { verdict, ..joined };
-                let stamped =
-                    Stamped { parts: &self.parts, route: &self.route, is_event_source: self.is_event_source };
-                Ok(stamped.respond(&self.shared, self.metrics.clone(), head, joined, Kind::Session))
+                Ok(self.stamped().respond(&self.shared, self.metrics.clone(), head, joined, Kind::Session))
             }
             Err(body) => Ok(self.unnumbered(head, body)),
         }
