@@ -7,9 +7,8 @@ import { Origin, Relay, Respool, check, eventually, fail, main, numbered, same, 
 const CUTS = 8;
 const BEATS = 3;
 const ROUTES = '[[route]]\npath = "/feed/*"\nheartbeat = "1s"\n';
-// What deploy/clients.md says of them. It comes back by a query parameter,
-const BY_QUERY = /event-source-polyfill$/;
-// keeps what it got of a torn event for the next one, and cannot read lines that end now so, now so,
+// What deploy/clients.md says of them. It keeps what it got of a torn event for the next one, and cannot read lines that
+// end now so, now so,
 const MERGES = /^npm eventsource 2$/;
 // takes a frame without data for an event.
 const EMPTY = /fetch-event-source$/;
@@ -46,12 +45,11 @@ async function cuts() {
   await allHeard("the last cut");
   for (const client of clients) {
     const name = `${of(client)}, ${CUTS} cuts, ${client.events.length} events`;
-    const say = BY_QUERY.test(of(client)) ? todo : check;
-    say(`${name}: each once, in order`, whole(client.events, client.events[0].n, origin.n));
-    say(`${name}: ids are ours`, numbered(client.ids));
+    check(`${name}: each once, in order`, whole(client.events, client.events[0].n, origin.n));
+    check(`${name}: ids are ours`, numbered(client.ids));
     const asked = [...origin.asked.keys()].filter(own(client)).length;
-    say(`${name}: one upstream connection`, asked === 1 ? "" : `${asked}`);
-    say(`${name}: each answer was a resume`, resumes(client));
+    check(`${name}: one upstream connection`, asked === 1 ? "" : `${asked}`);
+    check(`${name}: each answer was a resume`, resumes(client));
     same(`${name}: it never gave up`, client.over, false);
   }
   same("no id of ours reached the server", origin.ids, 0);
@@ -106,8 +104,7 @@ async function comesBack(what, seconds) {
     check(`${of(client)}: nothing twice after ${what}`, wrong < 0 ? "" : `${seen[wrong]} after ${seen[wrong - 1]}`);
     same(`${of(client)}: it did not give up`, client.over, false);
     const answer = relay.resumes.get(path(client))?.[0];
-    const say = BY_QUERY.test(of(client)) ? todo : check;
-    say(`${of(client)}: it is told of a gap`, answer === "gap; reason=generation" ? "" : answer);
+    check(`${of(client)}: it is told of a gap`, answer === "gap; reason=generation" ? "" : answer);
   });
 }
 

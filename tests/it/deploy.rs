@@ -5,6 +5,7 @@ use std::{process::Command, time::Duration};
 use respool::config::{Config, Flags};
 
 const EXAMPLE: &str = include_str!("../../deploy/respool.toml");
+const SERVERS: &str = include_str!("../../deploy/servers.md");
 const UNIT: &str = include_str!("../../deploy/respool.service");
 
 fn load(text: &str) -> Config {
@@ -60,6 +61,16 @@ fn every_key_is_in_the_example() {
 #[test]
 fn what_the_example_comments_out_is_the_default() {
     assert_eq!(format!("{:?}", load(&uncommented())), format!("{:?}", load(EXAMPLE)));
+}
+
+#[test]
+fn the_configurations_for_servers_load_without_a_warning() {
+    let examples: Vec<_> =
+        SERVERS.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(!examples.is_empty());
+    for example in examples {
+        assert!(load(example).warnings.is_empty(), "{example}");
+    }
 }
 
 #[test]

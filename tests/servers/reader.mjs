@@ -1,8 +1,19 @@
-// Two clients of event streams that show what came: one frame after the other, and as `EventSource` dispatches it.
+// What is tested with real servers: their configurations, and two clients of event streams that show what came, one frame
+// after the other, and as `EventSource` dispatches it.
+
+import { readFileSync } from "node:fs";
 
 import { EventSource } from "eventsource";
 
 import { fail, sleep } from "../clients/world.mjs";
+
+/** The routes that deploy/servers.md has for a server. */
+export function configuration(server) {
+  const doc = readFileSync(new URL("servers.md", import.meta.url), "utf8");
+  const [, its] = doc.split(`\n## ${server}\n`);
+  const [, toml] = /```toml\n(.*?)```/s.exec(its);
+  return toml.replace(/^upstream = .*\n/, "");
+}
 
 /** One answer, frame by frame, as the bytes came. Comment lines are left out. */
 export class Reader {
