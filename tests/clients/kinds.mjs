@@ -148,6 +148,8 @@ class Browser {
     const places = new Map(clients.map(({ client }) => [client.who, client]));
     browser.server = createServer(async (request, response) => {
       let body = "";
+      // A character may come in two pieces.
+      request.setEncoding("utf8");
       for await (const piece of request) body += piece;
       for (const [who, what, ...rest] of JSON.parse(body)) {
         if (what === "over") places.get(who).over = true;
