@@ -1,5 +1,6 @@
 //! What can go wrong with a request, whose fault it is, and what the client is told.
 
+use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::body::{self, BoxError, Relay};
@@ -78,7 +79,7 @@ impl Fault {
     /// connection: what follows on it may not be what it seems.
     #[must_use]
     pub fn into_response(self) -> Response<Relay> {
-        let mut response = Response::new(body::full(format!("respool: {self}\n")));
+        let mut response = Response::new(body::full(self.text()));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
@@ -91,6 +92,30 @@ impl Fault {
             headers.insert(header::ALLOW, HeaderValue::from_static(""));
         }
         response
+    }
+
+    /// The same answer as it is on the wire, for a client whose request never became one.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        let text = self.text();
+        let response = self.into_response();
+        let status = response.status();
+        let mut wire = format!(
+            "HTTP/1.1 {} {}\r\ncontent-length: {}\r\n",
+            status.as_str(),
+            status.canonical_reason().unwrap_or_default(),
+            text.len()
+        )
+        .into_bytes();
+        for (name, value) in response.headers() {
+            wire.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+        }
+        wire.extend([b"\r\n", text.as_bytes()].concat());
+        wire.into()
+    }
+
+    fn text(&self) -> String {
+        format!("respool: {self}\n")
     }
 
     /// One line for the log; the client's faults are not worth one.
