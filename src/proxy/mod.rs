@@ -13,4 +13,5 @@ pub mod piece;
 pub mod splice;
 pub mod stream;
 mod tunnel;
+mod unnumbered;
 mod waiting;
