@@ -33,6 +33,7 @@ use crate::{
     net::BoxFuture,
     pump::{Lingerers, Parts, Relieve, Successor},
     route::{Key, OnGap, Route},
+    seldom::Seldom,
     window::{Budget, Cursor, LiveWindow, Verdict},
 };
 
@@ -78,6 +79,10 @@ struct Inner {
     last: Mutex<Option<Generation>>,
     draining: SetOnce<Duration>,
     relieving: AtomicBool,
+    /// Windows gave way.
+    gave_way: Seldom,
+    /// A stream passed without ids.
+    passed: Seldom,
 }
 
 /// One of the streams that there may be; dropping it makes room for another.
@@ -109,6 +114,8 @@ impl Registry {
             last: Mutex::default(),
             draining: SetOnce::new(),
             relieving: AtomicBool::new(false),
+            gave_way: Seldom::new(),
+            passed: Seldom::new(),
         }))
     }
 
