@@ -123,13 +123,27 @@ async fn connection_names_no_end_to_end_header() {
             ("authorization", 400),
             ("Content-Length", 400),
             ("ORIGIN", 400),
+            ("X-Api-Key", 400),
         ] {
             check(
-                &format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: a=b\r\nConnection: {named}\r\n\r\n"),
+                &format!(
+                    "GET / HTTP/1.1\r\nHost: a\r\nCookie: a=b\r\nX-Api-Key: c\r\nConnection: {named}\r\n\r\n"
+                ),
                 status,
             )
             .await;
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_an_upstreams_connection_names_stays_there() {
+    within(async {
+        let said = "HTTP/1.1 200 OK\r\nConnection: keep-alive, X-Own\r\nX-Own: 1\r\nX-All: 2\r\nContent-Length: 2\r\n\r\nok";
+        let origin = Origin::saying(said).await;
+        let answer = Proxy::to(origin.address).connect().await.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert_eq!((answer.header("x-own"), answer.header("x-all")), (None, Some("2")));
     })
     .await;
 }
