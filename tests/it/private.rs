@@ -158,6 +158,22 @@ async fn case_8_an_id_whose_end_was_not_written_yet_gets_the_end() {
     assert_eq!(back.end, Some(Ended::Properly));
 }
 
+/// The end is not given before all that comes before it is with the client's socket.
+#[tokio::test(start_paused = true)]
+async fn case_8_an_end_behind_events_that_were_not_written_was_not_written_either() {
+    let mut world = World::new("");
+    world.pipe = 1024;
+    let (mut client, mut upstream) = world.open("/e").await;
+    let fence = client.id().await;
+    upstream.events(["x".repeat(5000)]).await;
+    upstream.finish().await;
+    drop(client);
+    world.pipe = 1 << 20;
+    let last = format!("{}-1", fence.strip_suffix("-0").unwrap());
+    let back = world.event_source("/e", &last).await;
+    assert_eq!((back.resume(), back.end), ("resumed; missed=0", Some(Ended::Properly)));
+}
+
 #[tokio::test(start_paused = true)]
 async fn case_8_an_id_whose_end_was_written_goes_to_the_upstream_as_fresh() {
     let mut world = World::new("");
