@@ -60,8 +60,9 @@ impl App {
             stall,
         );
         // Outermost first: the server's limits, then what no request may do, then the splice.
-        let server =
-            Server::new(Answer::new(splice.clone(), metrics.clone()), config.server(), drain.clone());
+        let answer = Answer::new(splice.clone(), metrics.clone());
+        let refuse = answer.refusals();
+        let server = Server::new(answer, config.server(), drain.clone()).refusing(refuse);
         Self { server, splice, registry, metrics, drain }
     }
 

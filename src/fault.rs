@@ -1,8 +1,14 @@
 //! What can go wrong with a request, whose fault it is, and what the client is told.
 
+use std::time::Instant;
+
+use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 
-use crate::body::{self, BoxError, Relay};
+use crate::{
+    body::{self, BoxError, Relay},
+    seldom::Seldom,
+};
 
 /// Why a request has no answer of the upstream's.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +84,7 @@ impl Fault {
     /// connection: what follows on it may not be what it seems.
     #[must_use]
     pub fn into_response(self) -> Response<Relay> {
-        let mut response = Response::new(body::full(format!("respool: {self}\n")));
+        let mut response = Response::new(body::full(self.text()));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
@@ -93,8 +99,37 @@ impl Fault {
         response
     }
 
-    /// One line for the log; the client's faults are not worth one.
+    /// The same answer as it is on the wire, for a client whose request never became one.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        let text = self.text();
+        let response = self.into_response();
+        let status = response.status();
+        let mut wire = format!(
+            "HTTP/1.1 {} {}\r\ncontent-length: {}\r\n",
+            status.as_str(),
+            status.canonical_reason().unwrap_or_default(),
+            text.len()
+        )
+        .into_bytes();
+        for (name, value) in response.headers() {
+            wire.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+        }
+        wire.extend([b"\r\n", text.as_bytes()].concat());
+        wire.into()
+    }
+
+    fn text(&self) -> String {
+        format!("respool: {self}\n")
+    }
+
+    /// One line for the log; the client's faults are not worth one. Of an upstream that is away there is one in some
+    /// seconds, which says how many requests it stands for.
     pub fn log(&self) {
+        static UNANSWERED: Seldom = Seldom::new();
+        static ABSENT: Seldom = Seldom::new();
+        static CUT: Seldom = Seldom::new();
+        let now = Instant::now();
         match self {
             Self::Request(_) | Self::Method | Self::Target | Self::Head => {
                 tracing::debug!(reason = %self, "a request was refused");
@@ -104,13 +139,17 @@ impl Fault {
                 tracing::warn!(%reason, %said, "the upstream's answer makes no sense");
             }
             Self::Unreachable(cause) | Self::Unaccepted(cause) | Self::Lost(cause) => {
-                tracing::warn!(reason = %self, cause = %deepest(cause.as_ref()), "the upstream did not answer");
+                let Some(times) = UNANSWERED.again(now) else { return };
+                let cause = deepest(cause.as_ref());
+                tracing::warn!(reason = %self, %cause, times, "the upstream did not answer");
             }
             Self::Absent(status) => {
-                tracing::warn!(status = status.as_u16(), "the upstream's answer is taken for none");
+                let Some(times) = ABSENT.again(now) else { return };
+                tracing::warn!(status = status.as_u16(), times, "the upstream's answer is taken for none");
             }
             Self::Outage(last) => {
-                tracing::warn!(last = %last, "an event stream was cut: the upstream is away")
+                let Some(times) = CUT.again(now) else { return };
+                tracing::warn!(%last, times, "an event stream was cut: the upstream is away");
             }
         }
     }

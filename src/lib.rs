@@ -38,13 +38,14 @@
 //! rules: sse
 //! route: rules window
 //! metrics:
+//! seldom:
 //! drain:
 //! net: drain
 //! body:
-//! fault: body
+//! fault: body seldom
 //! head: id route sse
 //! pump: body id metrics route rules sse window
-//! registry: body dice fault head id metrics net pump route rules window
+//! registry: body dice fault head id metrics net pump route rules seldom window
 //! proxy: body dice drain fault head id metrics net pump registry route rules window
 //! server: body drain net
 //! admin: body metrics
@@ -65,6 +66,7 @@ pub mod window;
 pub mod drain;
 pub mod metrics;
 pub mod net;
+pub mod seldom;
 
 pub mod body;
 pub mod fault;

@@ -12,7 +12,7 @@ use tower::Service;
 use crate::{
     body::BoxError,
     drain::Drain,
-    net::{Accept, Client, Control, Peer, Socket},
+    net::{Accept, Client, Control, Peer, Refuse, Socket},
 };
 
 mod handler;
@@ -51,6 +51,7 @@ pub struct Server<S> {
     service: Arc<S>,
     http: Arc<http1::Builder>,
     places: Arc<Semaphore>,
+    refuse: Option<Refuse>,
     drain: Drain,
 }
 
@@ -61,7 +62,14 @@ impl<S> Server<S> {
     /// connection without an answer; an error of a response's body cuts it after all that came before was written.
     pub fn new(service: S, limits: Limits, drain: Drain) -> Self {
         let places = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
-        Self { service: Arc::new(service), http: Arc::new(http(limits)), places, drain }
+        Self { service: Arc::new(service), http: Arc::new(http(limits)), places, refuse: None, drain }
+    }
+
+    /// Has what is no request that the service could be asked with be answered by `refuse`; else the answer is a
+    /// status and nothing more.
+    #[must_use]
+    pub fn refusing(self, refuse: Refuse) -> Self {
+        Self { refuse: Some(refuse), ..self }
     }
 }
 
@@ -133,7 +141,8 @@ where
         K: Unpin + Send + 'static,
     {
         let control = Control::new(self.drain.clone());
-        let client = TokioIo::new(Client::new(socket, control.clone(), keep));
+        let client = Client::new(socket, control.clone(), keep).refusing(self.refuse.clone());
+        let client = TokioIo::new(client);
         let handler = Handler::new(self.service.clone(), control, peer);
         let (http, drain) = (self.http.clone(), self.drain.clone());
         async move {

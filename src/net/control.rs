@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -18,6 +18,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
+use super::refusal::{Refusal, Refuse};
 use crate::drain::{Drain, Presence};
 
 /// How long a client that sends to a closed connection is listened to.
@@ -56,8 +57,18 @@ struct Shared {
     flushed: AtomicBool,
     upgraded: AtomicBool,
     stalled: AtomicBool,
+    /// One of those below.
+    turn: AtomicU8,
     drain: Drain,
 }
+
+/// Nobody has asked for anything, or all answers are with the socket: what is written now, hyper says by itself.
+/// => [`ASKED`], with a request.
+const IDLE: u8 = 0;
+/// => [`ANSWERED`], when hyper has all of the answer.
+const ASKED: u8 = 1;
+/// => [`IDLE`], when the socket has all of it.
+const ANSWERED: u8 = 2;
 
 impl Control {
     /// The handle of a connection that ends with `drain`.
@@ -70,6 +81,7 @@ impl Control {
             flushed: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
             upgraded: AtomicBool::new(false),
+            turn: AtomicU8::new(IDLE),
             drain,
         }))
     }
@@ -125,6 +137,20 @@ impl Control {
         self.0.upgraded.store(true, Relaxed);
     }
 
+    /// Says that a request has come.
+    pub(crate) fn note_request(&self) {
+        self.0.turn.store(ASKED, Relaxed);
+    }
+
+    /// Says that there is nothing more to come of its answer.
+    pub(crate) fn note_answer(&self) {
+        self.0.turn.store(ANSWERED, Relaxed);
+    }
+
+    fn speaks_for_itself(&self) -> bool {
+        self.0.turn.load(Relaxed) == IDLE && !self.0.upgraded.load(Relaxed)
+    }
+
     fn stall(&self) -> Option<Duration> {
         match self.0.stall.load(Relaxed) {
             0 => None,
@@ -141,6 +167,7 @@ pub struct Client<S: Socket, K = ()> {
     control: Control,
     stalled: Option<Pin<Box<Sleep>>>,
     lingering: Lingering,
+    refusal: Refusal,
     _presence: Presence,
     _keep: K,
 }
@@ -159,7 +186,36 @@ impl<S: Socket, K> Client<S, K> {
     /// Wraps a socket; `keep` is dropped with it, also after an upgrade has carried it elsewhere.
     pub fn new(socket: S, control: Control, keep: K) -> Self {
         let presence = control.drain().presence();
-        Self { socket, control, stalled: None, lingering: Lingering::Not, _presence: presence, _keep: keep }
+        Self {
+            socket,
+            control,
+            stalled: None,
+            lingering: Lingering::Not,
+            refusal: Refusal::new(None),
+            _presence: presence,
+            _keep: keep,
+        }
+    }
+
+    /// Has a client whose request hyper refuses be answered by `refuse`.
+    #[must_use]
+    pub fn refusing(mut self, refuse: Option<Refuse>) -> Self {
+        self.refusal = Refusal::new(refuse);
+        self
+    }
+
+    /// Writes our answer, where hyper writes a refusal of its own.
+    fn poll_refuse(&mut self, cx: &mut Context<'_>, head: &[u8]) -> Option<Poll<io::Result<usize>>> {
+        while let Some(rest) = self.refusal.instead_of(head) {
+            let written = Pin::new(&mut self.socket).poll_write(cx, rest);
+            match self.written(cx, written) {
+                // A socket that takes nothing is hyper's to judge.
+                Poll::Ready(Ok(written @ 1..)) if !self.refusal.advance(written) => {}
+                Poll::Ready(Ok(1..)) => return Some(Poll::Ready(Ok(head.len()))),
+                unwritten => return Some(unwritten),
+            }
+        }
+        None
     }
 
     /// What a write came to: progress forgets the stall, waiting counts towards it.
@@ -215,6 +271,11 @@ impl<S: Socket, K: Unpin> AsyncRead for Client<S, K> {
 
 impl<S: Socket, K: Unpin> AsyncWrite for Client<S, K> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if self.control.speaks_for_itself()
+            && let Some(refused) = self.poll_refuse(cx, buf)
+        {
+            return refused;
+        }
         let written = Pin::new(&mut self.socket).poll_write(cx, buf);
         self.written(cx, written)
     }
@@ -224,6 +285,12 @@ impl<S: Socket, K: Unpin> AsyncWrite for Client<S, K> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.control.speaks_for_itself()
+            && let [head] = bufs
+            && let Some(refused) = self.poll_refuse(cx, head)
+        {
+            return refused;
+        }
         let written = Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
         self.written(cx, written)
     }
@@ -236,7 +303,13 @@ impl<S: Socket, K: Unpin> AsyncWrite for Client<S, K> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.socket).poll_flush(cx);
         let shared = &self.control.0;
-        if matches!(flushed, Poll::Ready(Ok(()))) && shared.flush_wanted.swap(false, Relaxed) {
+        if !matches!(flushed, Poll::Ready(Ok(()))) {
+            return flushed;
+        }
+        if shared.turn.load(Relaxed) == ANSWERED {
+            shared.turn.store(IDLE, Relaxed);
+        }
+        if shared.flush_wanted.swap(false, Relaxed) {
             shared.flushed.store(true, Relaxed);
             cx.waker().wake_by_ref();
         }

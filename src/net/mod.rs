@@ -4,8 +4,10 @@
 mod control;
 mod dial;
 mod listen;
+mod refusal;
 
 pub use control::{Client, Control, Peer, Socket};
 pub(crate) use dial::is_address;
 pub use dial::{BoxFuture, BoxIo, Dial, Io, Upstream, UpstreamError};
 pub use listen::{Accept, Accepted, Address, AddressError, Listener};
+pub use refusal::Refuse;

@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll};
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tower::{Service, ServiceExt as _};
@@ -12,7 +12,7 @@ use crate::{
     body::{BoxError, Relay},
     fault::Fault,
     metrics::{Metrics, Outcome},
-    net::BoxFuture,
+    net::{BoxFuture, Refuse},
 };
 
 /// Refuses what a proxy must not let through, and answers for the service's faults: a response in all cases but an
@@ -27,6 +27,24 @@ impl<S> Answer<S> {
     /// Answers for `inner`, and counts what became of each request.
     pub fn new(inner: S, metrics: Metrics) -> Self {
         Self { inner, metrics }
+    }
+}
+
+impl<S> Answer<S> {
+    /// Answers for what hyper refuses before there is a request, and counts it with the others.
+    #[must_use]
+    pub fn refusals(&self) -> Refuse {
+        let requests = self.metrics.requests.clone();
+        Refuse::new(move |status| {
+            let fault = match status {
+                StatusCode::URI_TOO_LONG => Fault::Target,
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Fault::Head,
+                _ => Fault::Request("the request line or a header line is malformed"),
+            };
+            requests.count(Outcome::Refused);
+            fault.log();
+            fault.into_bytes()
+        })
     }
 }
 

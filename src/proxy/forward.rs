@@ -40,6 +40,8 @@ const IDLE: Duration = Duration::from_secs(4);
 const MAX_IDLE: usize = 128;
 /// The bytes that an answer's head may have, and that are read ahead of a client.
 const READ_AHEAD: usize = 64 * 1024;
+/// The headers that an answer may have. hyper's own limit of 100 is in reach of one that sets many cookies.
+const HEADERS: usize = 256;
 
 /// The `Host` that the upstream gets.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -104,6 +106,7 @@ impl Forward {
                 .pool_max_idle_per_host(idle)
                 .http1_preserve_header_case(true)
                 .http1_max_buf_size(READ_AHEAD)
+                .http1_max_headers(HEADERS)
                 // Covers only requests of which nothing was sent; the others are ours to judge.
                 .retry_canceled_requests(true)
                 .set_host(false)

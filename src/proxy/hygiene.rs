@@ -8,6 +8,15 @@
 //! - Equal `Content-Length` lines become one; different ones, lists, signs and the like are refused, and so is a
 //!   `Transfer-Encoding` that does not end in `chunked`, or comes with HTTP/1.0.
 //! - A space before a colon, folded lines and bare CRs are refused; bare LFs as line ends are taken.
+//!
+//! # What `Connection` names
+//!
+//! A proxy must not forward a header that `Connection` names (RFC 9110, 7.6.1), and a sender must not name one that is
+//! meant for all recipients. But what a client names need not be its own: a proxy before us may have added it, to say
+//! who the client is, and the client would have it dropped. So of a request only what is known to belong to a connection
+//! is dropped, and a request that has anything else among its headers and names it is refused: nothing that is named is
+//! ever forwarded, and nothing that may count is ever lost. An upstream is taken at its word: what its answer names
+//! is dropped, but for what says what the body is.
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header,
@@ -22,8 +31,9 @@ use crate::{fault::Fault, net};
 const TARGET: usize = 8 * 1024;
 
 /// Headers that belong to one connection, whether or not `Connection` names them.
-const HOP_BY_HOP: [HeaderName; 8] = [
+const HOP_BY_HOP: [HeaderName; 9] = [
     header::CONNECTION,
+    HeaderName::from_static("http2-settings"),
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     header::PROXY_AUTHENTICATE,
@@ -132,9 +142,17 @@ fn check_framing(headers: &HeaderMap) -> Result<(), Fault> {
 }
 
 fn check_connection(headers: &HeaderMap) -> Result<(), Fault> {
-    let names_one = tokens(headers, &header::CONNECTION)
-        .any(|token| END_TO_END.iter().any(|name| token.eq_ignore_ascii_case(name.as_str().as_bytes())));
-    if names_one { Err(Fault::Request("the Connection header names an end-to-end header")) } else { Ok(()) }
+    for token in tokens(headers, &header::CONNECTION) {
+        let is = |name: &HeaderName| token.eq_ignore_ascii_case(name.as_str().as_bytes());
+        if END_TO_END.iter().any(is) {
+            return Err(Fault::Request("the Connection header names an end-to-end header"));
+        }
+        let belongs_to_it = token.eq_ignore_ascii_case(b"close") || HOP_BY_HOP.iter().any(is);
+        if !belongs_to_it && HeaderName::from_bytes(token).is_ok_and(|name| headers.contains_key(name)) {
+            return Err(Fault::Request("the Connection header names a header that may count further on"));
+        }
+    }
+    Ok(())
 }
 
 /// The comma-separated tokens of all lines of a header.
@@ -169,7 +187,6 @@ pub fn strip_request(request: &mut request::Parts) -> bool {
     let trailers = has_token(headers, &header::TE, "trailers");
     let upgrade = upgrade_of(headers).filter(|_| request.version >= Version::HTTP_11);
     strip(headers);
-    headers.remove("http2-settings");
     if request.version < Version::HTTP_11 {
         // HTTP/1.0 knows no 100; the upstream, whom we speak HTTP/1.1 with, would send one.
         headers.remove(header::EXPECT);
@@ -208,6 +225,7 @@ pub fn strip_response(response: &mut response::Parts) -> Result<(), &'static str
     let names_protocols =
         [StatusCode::SWITCHING_PROTOCOLS, StatusCode::UPGRADE_REQUIRED].contains(&response.status);
     let upgrade = headers.remove(header::UPGRADE).filter(|_| names_protocols);
+    strip_named(headers);
     strip(headers);
     if coded {
         // The coding wins; passed on, the length would be where the client thinks the body ends.
@@ -224,6 +242,16 @@ pub fn strip_response(response: &mut response::Parts) -> Result<(), &'static str
 
 fn strip(headers: &mut HeaderMap) {
     for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+fn strip_named(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = tokens(headers, &header::CONNECTION)
+        .filter_map(|token| HeaderName::from_bytes(token).ok())
+        .filter(|name| !END_TO_END.contains(name))
+        .collect();
+    for name in named {
         headers.remove(name);
     }
 }
@@ -370,6 +398,9 @@ mod tests {
             refused(&format!("GET / 1.1|Host: a|Connection: {named}"), 400, "end-to-end");
         }
         refused("GET / 1.1|Host: a|Connection: close|Connection: Cookie", 400, "end-to-end");
+        passes("GET / 1.1|Host: a|Connection: close, keep-alive, TE|Close: 1|Keep-Alive: 5|TE: trailers");
+        refused("GET / 1.1|Host: a|Connection: x-own|X-Own: 1", 400, "may count");
+        refused("GET / 1.1|Host: a|X-Api-Key: 1|Connection: keep-alive, x-API-key", 400, "may count");
     }
 
     #[test]
@@ -405,7 +436,6 @@ mod tests {
         );
         stripped("POST / 1.1|Transfer-Encoding: chunked|Trailer: x", "trailer: x");
         stripped("POST / 1.1|Content-Length: 5", "content-length: 5");
-        stripped("GET / 1.1|Connection: x-own|X-Own: 1", "x-own: 1");
         stripped("GET / 1.1|Proxy-Authorization: secret", "");
         stripped("POST / 1.0|Expect: 100-continue", "");
         stripped("POST / 1.1|Expect: 100-continue", "expect: 100-continue");
@@ -441,6 +471,8 @@ mod tests {
     #[test]
     fn what_belongs_to_the_upstreams_connection_stays_there() {
         answered(200, "Connection: close|Keep-Alive: timeout=5|A: b", Ok("a: b"));
+        answered(200, "Connection: X-Own, close|X-Own: 1|X-Other: 2|Close: 3", Ok("x-other: 2"));
+        answered(200, "Connection: Content-Type|Content-Type: a/b", Ok("content-type: a/b"));
         answered(200, "Transfer-Encoding: chunked|Content-Length: 5", Ok(""));
         answered(200, "Transfer-Encoding: gzip, chunked", Err(()));
         answered(200, "Transfer-Encoding: identity", Err(()));

@@ -14,4 +14,5 @@ pub mod splice;
 pub mod stream;
 pub mod stumbling;
 mod tunnel;
+mod unnumbered;
 mod waiting;

@@ -162,7 +162,7 @@ pub enum Kind {
 /// The client was cut, so that it comes back.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the client was cut: {}", crate::metrics::Label::text(self.0))]
-pub struct CutShort(Cut);
+pub struct CutShort(pub(super) Cut);
 
 impl StreamBody {
     /// The body of a client that has joined a stream. Dropping it gives up the client's place.

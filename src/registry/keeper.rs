@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, header, request::Parts};
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 
 use super::{
     Registry, lock,
@@ -29,6 +29,8 @@ use crate::{
 /// The first pause before the upstream is asked again; it doubles up to the last one, each with full jitter.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(30);
+/// How often it is looked for whom to cut, at most.
+const SOON: Duration = Duration::from_millis(1);
 /// The last pause while somebody waits.
 const WAITED_FOR: Duration = Duration::from_secs(1);
 
@@ -55,6 +57,8 @@ pub(super) struct Keeper {
     retry: Duration,
     /// Connections in a row that failed or were lost.
     failures: u32,
+    /// Why there was no answer, when the upstream was asked last.
+    away: Option<String>,
     /// How long clients of the lost generation are expected back.
     expected_until: Option<Instant>,
     /// The ids that the upstream gave in a generation that ended.
@@ -90,6 +94,7 @@ impl Keeper {
             guarding: None,
             retry: Duration::ZERO,
             failures: 0,
+            away: None,
             expected_until: None,
             past: Past::default(),
             held: None,
@@ -137,6 +142,7 @@ impl Keeper {
             None if is_pin => call.await,
             None => self.while_expected(call).await?,
         };
+        self.away = None;
         match answer {
             Ok(response) => {
                 let (head, body) = response.into_parts();
@@ -216,20 +222,27 @@ impl Keeper {
             asker => asker,
         };
         self.failures += 1;
-        let hold = self.registry.0.limits.hold;
+        asker.into_iter().for_each(|asker| lock(&self.stream.state).line.push_front(asker));
+        fault.log();
+        self.away = Some(fault.to_string());
+        self.cut_late();
+    }
+
+    /// Tells those who have waited for an upstream that is away as long as they are held. Says when the next one has.
+    fn cut_late(&self) -> Option<Instant> {
+        let (cause, hold) = (self.away.as_ref()?, self.registry.0.limits.hold);
         let mut state = lock(&self.stream.state);
-        asker.into_iter().for_each(|asker| state.line.push_front(asker));
-        let (late, line) =
+        let (late, line): (VecDeque<Asker>, _) =
             std::mem::take(&mut state.line).into_iter().partition(|asker| asker.since + hold <= now());
         state.line = line;
+        let next = state.line.iter().map(|asker| asker.since).min();
         drop(state);
-        let late: VecDeque<Asker> = late;
-        fault.log();
-        let cause = fault.to_string();
         for asker in late {
             let lost = Fault::Unreachable(cause.clone().into());
             let _ = asker.answer.send(Answer::Failed(Fault::Outage(Box::new(lost))));
         }
+        // Whoever comes now has all of it before them; a hold of nothing is over before the upstream is asked again.
+        Some(next.unwrap_or_else(now) + hold.max(SOON))
     }
 
     /// Pumps a generation to its end, and says to its clients how it ended.
@@ -356,14 +369,24 @@ impl Keeper {
         let dice = self.registry.dice();
         let short = dice.up_to(most.min(WAITED_FOR));
         let long = dice.up_to(most.min(LAST_PAUSE)).max(self.retry.min(LAST_PAUSE));
-        sleep(short).await;
         let asked_for = async {
             // More than once: it may tell of somebody who was answered long ago.
             while !self.stream.is_waited_for() {
                 self.stream.asked.notified().await;
             }
         };
-        let _ = timeout(long.saturating_sub(short), asked_for).await;
+        let mut over = pin!(async {
+            sleep(short).await;
+            let _ = timeout(long.saturating_sub(short), asked_for).await;
+        });
+        while let Some(next) = self.cut_late() {
+            tokio::select! {
+                biased;
+                () = &mut over => return,
+                () = sleep_until(next.into()) => {}
+            }
+        }
+        over.await;
     }
 
     fn close_if_unwanted(&mut self) -> bool {

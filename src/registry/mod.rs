@@ -15,12 +15,13 @@ mod upstream_id;
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
+use tokio::sync::SetOnce;
 use tower::{ServiceExt as _, util::BoxCloneSyncService};
 
 use crate::{
@@ -32,6 +33,7 @@ use crate::{
     net::BoxFuture,
     pump::{Lingerers, Parts, Relieve, Successor},
     route::{Key, OnGap, Route},
+    seldom::Seldom,
     window::{Budget, Cursor, LiveWindow, Verdict},
 };
 
@@ -75,8 +77,12 @@ struct Inner {
     /// The last shared generation: the next one sorts after it, whatever the clock says. Nothing is locked under it but
     /// the dice.
     last: Mutex<Option<Generation>>,
-    draining: OnceLock<Duration>,
+    draining: SetOnce<Duration>,
     relieving: AtomicBool,
+    /// Windows gave way.
+    gave_way: Seldom,
+    /// A stream passed without ids.
+    passed: Seldom,
 }
 
 /// One of the streams that there may be; dropping it makes room for another.
@@ -106,8 +112,10 @@ impl Registry {
             shared: Mutex::default(),
             count: Arc::default(),
             last: Mutex::default(),
-            draining: OnceLock::new(),
+            draining: SetOnce::new(),
             relieving: AtomicBool::new(false),
+            gave_way: Seldom::new(),
+            passed: Seldom::new(),
         }))
     }
 
@@ -139,6 +147,11 @@ impl Registry {
     #[must_use]
     pub fn draining(&self) -> Option<Duration> {
         self.0.draining.get().copied()
+    }
+
+    /// Waits for a drain; says within which time every client is cut. Cancel-safe.
+    pub async fn drained(&self) -> Duration {
+        *self.0.draining.wait().await
     }
 
     fn windows(&self) -> Vec<(Key, LiveWindow)> {

@@ -24,14 +24,21 @@ impl Registry {
             if wanted > self.0.limits.memory / SLACK {
                 give(&windows, wanted, |window, _| window.clear(now()));
             }
-            tracing::warn!(
-                limit = self.0.limits.memory,
-                setting = "limits.memory",
-                still_over = self.0.budget.excess(),
-                "windows gave way: the memory limit was reached"
-            );
+            self.tell_of_relief();
         }
         self.0.relieving.store(false, Ordering::Release);
+    }
+
+    /// Under lasting pressure windows give way with every few events.
+    fn tell_of_relief(&self) {
+        let Some(times) = self.0.gave_way.again(now()) else { return };
+        tracing::warn!(
+            limit = self.0.limits.memory,
+            setting = "limits.memory",
+            still_over = self.0.budget.excess(),
+            times,
+            "windows gave way: the memory limit was reached"
+        );
     }
 }
 

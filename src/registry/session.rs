@@ -65,11 +65,14 @@ impl Registry {
     /// When there are too many streams; the body is given back, to pass without ids.
     pub fn open(&self, opened: Opened) -> Result<Joined, Relay> {
         let Some(counted) = self.count(Kind::Private) else {
-            tracing::warn!(
-                limit = self.0.limits.streams,
-                setting = "limits.streams",
-                "a stream passes without ids"
-            );
+            if let Some(times) = self.0.passed.again(now()) {
+                tracing::warn!(
+                    limit = self.0.limits.streams,
+                    setting = "limits.streams",
+                    times,
+                    "a stream passes without ids"
+                );
+            }
             return Err(opened.body);
         };
         let Opened { key, from, route, head, body, foreign, whole } = opened;

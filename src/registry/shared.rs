@@ -26,7 +26,8 @@ use crate::{
     window::{Gap, LiveWindow, Verdict},
 };
 
-/// How many of the clients admitted last are remembered, for a reconnect with the request of one of them.
+/// How many of the clients admitted last are remembered, for a reconnect with the request of one of them, and how many of
+/// those that have been here longest: who came last may leave first.
 const REMEMBERED: usize = 8;
 
 /// A shared stream, through all its generations.
@@ -42,6 +43,7 @@ pub struct SharedStream {
 pub(super) struct State {
     pub(super) phase: Phase,
     pub(super) line: VecDeque<Asker>,
+    /// The one admitted last first.
     pub(super) members: VecDeque<(Weak<()>, Arc<Parts>)>,
 }
 
@@ -285,7 +287,9 @@ impl SharedStream {
         let member = Arc::new(());
         let members = &mut lock(&self.state).members;
         members.retain(|(member, _)| member.strong_count() > 0);
-        members.truncate(REMEMBERED - 1);
+        if members.len() == 2 * REMEMBERED {
+            members.remove(REMEMBERED - 1);
+        }
         members.push_front((Arc::downgrade(&member), request));
         Member(member)
     }

@@ -44,6 +44,7 @@ where
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let control = self.control.clone();
+        control.note_request();
         // What the last request wanted of the connection is not for this one.
         control.forget_stalls();
         request.extensions_mut().insert(control.clone());
@@ -81,6 +82,13 @@ pin_project_lite::pin_project! {
         control: Control,
         unframed: bool,
         fault: Option<BoxError>,
+    }
+
+    impl<B> PinnedDrop for Whole<B> {
+        /// hyper keeps a body until it has all of it, or has no use for any.
+        fn drop(this: Pin<&mut Self>) {
+            this.control.note_answer();
+        }
     }
 }
 

@@ -32,6 +32,23 @@ fn plain() -> Settings {
 }
 
 #[tokio::test]
+async fn an_answer_may_have_many_headers() {
+    within(async {
+        for (count, status) in [(200, 200), (254, 200), (300, 502)] {
+            let lines: String = (0..count).map(|n| format!("Set-Cookie: c{n}=1\r\n")).collect();
+            let origin =
+                Origin::saying(format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n{lines}\r\nok")).await;
+            let mut client = Proxy::to(origin.address).connect().await;
+            let answer = client.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+            assert_eq!(answer.status(), status, "{count}");
+            let cookies = answer.headers.iter().filter(|line| line.starts_with("Set-Cookie: c")).count();
+            assert_eq!(cookies, if status == 200 { count } else { 0 });
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn the_upstream_gets_what_the_client_sent() {
     within(async {
         let origin = Origin::saying(OK).await;

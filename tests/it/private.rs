@@ -158,6 +158,22 @@ async fn case_8_an_id_whose_end_was_not_written_yet_gets_the_end() {
     assert_eq!(back.end, Some(Ended::Properly));
 }
 
+/// The end is not given before all that comes before it is with the client's socket.
+#[tokio::test(start_paused = true)]
+async fn case_8_an_end_behind_events_that_were_not_written_was_not_written_either() {
+    let mut world = World::new("");
+    world.pipe = 1024;
+    let (mut client, mut upstream) = world.open("/e").await;
+    let fence = client.id().await;
+    upstream.events(["x".repeat(5000)]).await;
+    upstream.finish().await;
+    drop(client);
+    world.pipe = 1 << 20;
+    let last = format!("{}-1", fence.strip_suffix("-0").unwrap());
+    let back = world.event_source("/e", &last).await;
+    assert_eq!((back.resume(), back.end), ("resumed; missed=0", Some(Ended::Properly)));
+}
+
 #[tokio::test(start_paused = true)]
 async fn case_8_an_id_whose_end_was_written_goes_to_the_upstream_as_fresh() {
     let mut world = World::new("");
@@ -372,6 +388,81 @@ async fn case_18_a_drain_cuts_between_frames_and_spreads_the_cuts() {
     }
     cut_at.dedup();
     assert!(cut_at.len() > 3, "not all at once: {cut_at:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn case_18_a_drain_cuts_streams_without_ids_between_frames_too() {
+    let never = "[drain]\ntime = '10s'\n[[route]]\npath = '/never'\nstamp = 'never'\n";
+    for (head, file) in [
+        (
+            "POST /e HTTP/1.1\nHost: h\nContent-Length: 0\nAccept: text/event-stream",
+            "[drain]\ntime = '10s'\n",
+        ),
+        (
+            "POST /e HTTP/1.0\nHost: h\nContent-Length: 0\nAccept: text/event-stream",
+            "[drain]\ntime = '10s'\n",
+        ),
+        (event_source("/never", "").as_str(), never),
+    ] {
+        let mut world = World::new(file);
+        let mut pairs = Vec::new();
+        for n in 0..24 {
+            let client = world.send(head).await;
+            let mut upstream = world.origin.accept().await;
+            upstream.begin().await;
+            // One third stands between frames, one in the middle of one, and one gets frames that straddle its pieces.
+            upstream.send(["data: a\r\n\r\n", "data: a\n\ndata: b", "data: a\n\n"][n % 3]).await;
+            pairs.push((n % 3, client, upstream));
+        }
+        let drain = world.app.drain().clone();
+        let begun = tokio::time::Instant::now();
+        let finish = tokio::spawn(async move { drain.finish().await });
+        let mut cut_at = Vec::new();
+        while begun.elapsed() < Duration::from_millis(8500) {
+            for (kind, client, upstream) in pairs.iter_mut().filter(|(_, client, _)| client.end.is_none()) {
+                if *kind == 2 {
+                    upstream.send("data: b\n\ndata: ").await;
+                    upstream.send("c\n\n\r\ndata: d\n").await;
+                    upstream.send("\ndata: e").await;
+                    upstream.send("\n\n").await;
+                }
+                client.read().await;
+                cut_at.extend(client.end.map(|_| begun.elapsed().as_secs()));
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+        assert_eq!(cut_at.len(), 16, "at {cut_at:?}");
+        cut_at.dedup();
+        assert!(cut_at.len() > 2 && cut_at[0] >= 4, "spread, and not at once: {cut_at:?}");
+        for (kind, client, _) in &mut pairs {
+            assert_eq!(client.end, (*kind != 1).then_some(Ended::Cut));
+            assert!(*kind == 1 || client.text().ends_with("\n\n") || client.text().ends_with("\n\r\n"));
+        }
+        finish.await.unwrap();
+        for (_, client, _) in &mut pairs {
+            client.read().await;
+            assert_eq!(client.end, Some(Ended::Cut));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_without_ids_that_ends_in_a_drain_ends_properly() {
+    let mut world = World::new("");
+    let mut client = world.send("POST /e HTTP/1.1\nHost: h\nContent-Length: 0").await;
+    let mut upstream = world.origin.accept().await;
+    upstream.begin().await;
+    upstream.events(["a"]).await;
+    let drain = world.app.drain().clone();
+    let finish = tokio::spawn(async move { drain.finish().await });
+    sleep(Duration::from_secs(3)).await;
+    upstream.events(["b"]).await;
+    upstream.finish().await;
+    assert_eq!(
+        (client.data().await.as_slice(), client.end),
+        (["a", "b"].map(String::from).as_slice(), Some(Ended::Properly))
+    );
+    finish.await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -238,6 +238,28 @@ async fn the_pump_comes_back_with_the_request_of_the_client_admitted_last_and_th
     assert_eq!(client.end, Some(Ended::Cut));
 }
 
+/// Each of forty clients has a request of its own, and some of them leave: who is left is asked with, the one admitted last first.
+#[tokio::test(start_paused = true)]
+async fn the_pump_comes_back_with_a_request_of_those_who_are_left() {
+    for (left, asked_with) in [(0..1, "0"), (3..5, "4"), (0..40, "39"), (33..35, "34")] {
+        let mut world = World::new(OPEN);
+        let request = |n: u32| event_source("/e", "") + &format!("\nAuthorization: {n}");
+        let mut clients = vec![world.send(&request(0)).await];
+        let mut upstream = world.origin.accept().await;
+        upstream.begin().await;
+        for n in 1..40 {
+            clients.push(world.request(&request(n)).await);
+        }
+        clients.drain(left.end as usize..);
+        clients.drain(..left.start as usize);
+        settle().await;
+        drop(upstream);
+        let again = world.origin.try_accept().await;
+        let header = again.as_ref().and_then(|again| again.header("authorization"));
+        assert_eq!(header, Some(asked_with), "of {left:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn reconnects_are_paced_and_end_when_nobody_is_expected_any_more() {
     let mut world = World::new(OPEN);

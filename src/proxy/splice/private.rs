@@ -22,7 +22,10 @@ use crate::{
     id::Asked,
     metrics::{self, Connect},
     net::Peer,
-    proxy::stream::{Body, Kind},
+    proxy::{
+        stream::{Body, Kind},
+        unnumbered::unnumbered,
+    },
     registry::{Joined, Opened, Rejoin},
     route::{Address, Mode},
     window::Verdict,
@@ -112,6 +115,7 @@ impl Call {
 
     fn unnumbered(&self, head: response::Parts, body: Relay) -> Response<Body> {
         self.metrics.answers.count(metrics::Answer::Passed);
+        let body = unnumbered(body, &self.shared.registry, self.metrics.clone());
         Response::from_parts(head, Body::Relay(body))
     }
 }

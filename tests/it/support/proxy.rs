@@ -47,7 +47,8 @@ impl Proxy {
         let held =
             Outage::new(Forward::new(&upstream, settings), Duration::from_millis(700), Dice::seeded(7));
         let service = Answer::new(held, Metrics::new());
-        tokio::spawn(Server::new(service, limits, drain.clone()).run(listener));
+        let refuse = service.refusals();
+        tokio::spawn(Server::new(service, limits, drain.clone()).refusing(refuse).run(listener));
         drain
     }
 
