@@ -117,14 +117,14 @@ impl Keeper {
     }
 
     fn next_source(&mut self) -> Option<Source> {
-        if let Some(asker) = self.stream.next_asker() {
-            return Some(Source::Asker(asker));
-        }
         if !self.is_expected() {
             self.candidates.clear();
         }
         let candidate = self.candidates.last().cloned().map(Source::Candidate);
-        candidate.or_else(|| self.stream.route.pin.is_some().then_some(Source::Pin))
+        let kept = candidate.or_else(|| self.stream.route.pin.is_some().then_some(Source::Pin));
+        let asker = || self.stream.next_asker().map(Source::Asker);
+        // Where clients have stayed it is for one of them to ask: what a stranger is refused must not cut them.
+        if self.held.is_some() { kept.or_else(asker) } else { asker().or(kept) }
     }
 
     /// Asks the upstream and answers who waits for it. `Some` when the stream is live.

@@ -131,11 +131,12 @@ async fn with_hold_one_who_comes_back_while_the_upstream_is_away_gets_what_it_mi
     assert_eq!(prior.data().await, ["a"]);
     let mut new = world.send(&event_source("/e", "")).await;
     seconds(1).await;
-    world.origin.set_away(false);
-    // The new client's own request opens the stream again: its hello is for all who wait.
-    let mut again = world.origin.accept().await;
-    again.begin().await;
+    let mut again = answer(&mut world).await;
     again.send(HELLO).await;
+    // The new client gets a hello of its own.
+    let mut asked = world.origin.accept().await;
+    asked.begin().await;
+    asked.send(HELLO).await;
     again.events(["b"]).await;
     assert_eq!(prior.data().await, ["a", "hello", "b"]);
     assert_eq!((new.data().await, new.resume()), (vec!["hello".to_owned(), "b".to_owned()], "fresh"));
@@ -320,4 +321,31 @@ async fn a_yes_that_is_remembered_serves_a_resume_while_the_upstream_is_away() {
     seconds(3).await;
     other.read().await;
     assert_eq!((other.status, other.text()), (0, String::new()), "a yes is for who got it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_hold_what_a_stranger_is_refused_cuts_nobody_who_stayed() {
+    let config = format!("{}{HOLD}", OPEN.replace("none", "upstream"));
+    let mut world = World::new(&config);
+    let mut client = world.send(&(event_source("/e", "") + "\nAuthorization: good")).await;
+    let mut upstream = world.origin.accept().await;
+    upstream.begin().await;
+    upstream.send(HELLO).await;
+    client.read().await;
+    lose(&world, upstream).await;
+    let mut stranger = world.send(&(event_source("/e", "") + "\nAuthorization: bad")).await;
+    seconds(1).await;
+    let mut again = answer(&mut world).await;
+    assert_eq!(again.header("authorization"), Some("good"));
+    again.send(HELLO).await;
+    let mut asked = world.origin.accept().await;
+    assert_eq!(asked.header("authorization"), Some("bad"));
+    asked.refuse(401).await;
+    stranger.read().await;
+    again.events(["b"]).await;
+    assert_eq!(
+        (client.data().await, client.end),
+        (vec!["hello".into(), "hello".into(), "b".to_owned()], None)
+    );
+    assert_eq!((stranger.status, stranger.text().as_str()), (401, ""));
 }
