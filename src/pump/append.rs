@@ -59,10 +59,8 @@ impl Appender {
             writer.pass(|| quiet::control(self.ids.control(frame, tail)));
             false
         };
-        let id = upstream_id(frame).filter(|_| self.ids.are_names());
-        if id.is_some_and(|id| writer.window().name(id, !has_place)) {
-            self.metrics.repeated_id();
-            self.ids.note_repeat();
+        if let Some(id) = upstream_id(frame) {
+            self.name(writer, frame, id, has_place);
         }
         if let Some(retry) = frame.retry() {
             writer.window().set_retry(retry);
@@ -94,6 +92,18 @@ impl Appender {
             guarding.note(class, &said, writer.window(), &self.metrics, now);
         }
         Some(class)
+    }
+
+    /// Notes what an id of the upstream's stands for, where clients get to see it.
+    fn name(&mut self, writer: &mut Writer<'_>, frame: &Frame<'_>, id: &[u8], has_place: bool) {
+        if self.ids.are_names() {
+            if writer.window().name(id, !has_place) {
+                self.metrics.repeated_id();
+                self.ids.note_repeat();
+            }
+        } else if has_place && self.route.rules.keeps_id(frame) {
+            writer.window().name_among_ours(id);
+        }
     }
 
     /// Whether the event has not been here before a loss, as far as the stream goes on over one.

@@ -70,7 +70,12 @@ impl Route {
     /// Its private streams are found again by ids of the upstream's.
     #[must_use]
     pub fn finds_by_upstream_ids(&self) -> bool {
-        self.mode == Mode::Private && self.ids == Ids::Keep && self.match_upstream_ids
+        let has_such = match self.ids {
+            Ids::Keep => true,
+            Ids::Replace => self.rules.keep_ids_of.is_some(),
+            Ids::Hidden => false,
+        };
+        self.mode == Mode::Private && has_such && self.match_upstream_ids
     }
 }
 

@@ -276,6 +276,11 @@ impl Window {
         self.names.note(id, lone, self.low, self.tail)
     }
 
+    /// The same of an event whose own id stands among ours.
+    pub fn name_among_ours(&mut self, id: &[u8]) {
+        self.names.note_among_ours(id, self.low, self.tail);
+    }
+
     /// The event that came with this id of the upstream's: its position, and itself if it is still retained.
     #[must_use]
     pub fn named_event(&self, id: &[u8]) -> Option<(Position, Option<Bytes>)> {

@@ -35,8 +35,17 @@ impl Names {
     /// frame. One that is repeated keeps its first meaning, even when that is gone, so that a resume may repeat events
     /// and skips none. Says whether it is.
     pub(super) fn note(&mut self, id: &[u8], lone: bool, low: u64, tail: u64) -> bool {
+        self.from.get_or_insert(tail + u64::from(lone));
+        self.place(id, lone, low, tail)
+    }
+
+    /// The same of an event's id that stands among ours, which clients hold before and after it.
+    pub(super) fn note_among_ours(&mut self, id: &[u8], low: u64, tail: u64) {
+        self.place(id, false, low, tail);
+    }
+
+    fn place(&mut self, id: &[u8], lone: bool, low: u64, tail: u64) -> bool {
         let (number, hash) = (tail, self.hash(id));
-        self.from.get_or_insert(number + u64::from(lone));
         if self.past.contains(&hash) {
             return false;
         }
@@ -142,6 +151,16 @@ mod tests {
         assert_eq!(held(&names, 9), (false, false), "that of a client who brought one is no place here");
         assert!(!names.note(b"2", true, 9, 9) && names.note(b"2", true, 9, 10));
         assert_eq!((held(&names, 9), held(&names, 11)), ((false, false), (false, true)));
+    }
+
+    #[test]
+    fn an_id_among_ours_is_found_and_takes_nothing_from_them() {
+        let mut names = Names::default();
+        names.note_among_ours(b"client", 1, 1);
+        assert_eq!((names.find(b"client", 1), names.find(b"client", 3)), (Some(1), None));
+        assert_eq!((names.are_ours_at(1), names.are_ours_at(9), names.are_theirs_at(9)), (true, true, false));
+        names.begin(9);
+        assert_eq!(names.find(b"client", 1), None);
     }
 
     #[test]
