@@ -10,10 +10,11 @@ use serde::{
     Deserialize, Deserializer,
     de::{SeqAccess, Visitor},
 };
-use toml::Spanned;
+use toml::{Spanned, de::DeTable};
 
 use super::{
     fault::{Fault, Place, Wrong},
+    presets,
     written::{Count, Counts, Headers, Length, Size, Switch, Text, Texts},
 };
 
@@ -75,6 +76,7 @@ pub(super) struct Drain {
 #[serde(deny_unknown_fields, expecting = "a table that begins with `[[route]]`")]
 pub(super) struct Route {
     pub(super) path: Option<Spanned<Text>>,
+    pub(super) preset: Option<Spanned<Text>>,
     pub(super) mode: Option<Spanned<Text>>,
     pub(super) key: Option<Spanned<Texts>>,
     pub(super) cursor_query: Option<Spanned<Texts>>,
@@ -191,9 +193,11 @@ impl Source<'_> {
         Place::in_file(self.name, self.text, span.start)
     }
 
-    /// The file's keys and values, or the first thing that is not TOML or not of the shape.
+    /// The file's keys and values, those of presets among them, or the first thing that is not TOML or not of the shape.
     pub(super) fn parse(&self) -> Result<File, Fault> {
-        toml::from_str(self.text).map_err(|error| self.fault(&error))
+        let mut file = DeTable::parse(self.text).map_err(|error| self.fault(&error))?;
+        presets::unfold(file.get_mut(), *self)?;
+        File::deserialize(toml::Deserializer::from(file)).map_err(|error| self.fault(&error))
     }
 
     /// What a value means, or the fault at its place.

@@ -26,6 +26,7 @@ mod heartbeat;
 mod key;
 mod limits;
 mod path;
+mod presets;
 mod route;
 mod rules;
 mod secret;
@@ -119,7 +120,8 @@ impl Config {
         let sources = Sources { flags, env, source, file: &file };
         let (limits, window) = limits::resolve(source, &file)?;
         let judge = route::Judge { source, env, window, event: limits.event };
-        let routes = judge.routes(&file.route)?;
+        let told = |fault| presets::told(fault, &file.route, source);
+        let routes = judge.routes(&file.route).map_err(told)?;
         let listen = sources.listen()?;
         Ok(Self {
             upstream: sources.upstream()?,
@@ -131,7 +133,7 @@ impl Config {
             outage_hold: source.read(file.outage.hold.as_ref(), value::duration)?.unwrap_or(OUTAGE_HOLD),
             outage_statuses: statuses(source, &file.outage)?,
             drain_time: source.read(file.drain.time.as_ref(), value::duration)?.unwrap_or(DRAIN_TIME),
-            warnings: warnings(source, &file, &routes),
+            warnings: warnings(source, &file, &routes).into_iter().map(told).collect(),
             routes,
         })
     }

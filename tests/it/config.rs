@@ -197,7 +197,7 @@ fn an_unknown_key_is_refused_with_those_that_are_known() {
         resolve(&format!("{UPSTREAM}[[route]]\npath = \"/a\"\non_gape = 1"), &Flags::default(), &[]);
     let unknown = unknown.unwrap_err().to_string();
     assert!(
-        unknown.starts_with("r.toml:4:1: unknown key `on_gape`; known here: `path`, `mode`, `key`, "),
+        unknown.starts_with("r.toml:4:1: unknown key `on_gape`; known here: `path`, `preset`, `mode`, "),
         "{unknown}"
     );
 }

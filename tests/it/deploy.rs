@@ -1,4 +1,4 @@
-//! The files in `deploy/` hold: the example loads and is complete, the unit starts what exists.
+//! The files in `deploy/` hold: the examples load, one of them is complete, the unit starts what exists.
 
 use std::{process::Command, time::Duration};
 
@@ -6,6 +6,13 @@ use respool::config::{Config, Flags};
 
 const EXAMPLE: &str = include_str!("../../deploy/respool.toml");
 const SERVERS: &str = include_str!("../../deploy/servers.md");
+/// An example for each preset, by its name, and the routes that it comes to, written out.
+const PRESETS: [(&str, &str, &str); 4] = [
+    ("mcp", include_str!("../../deploy/mcp.toml"), include_str!("presets/mcp.toml")),
+    ("openai", include_str!("../../deploy/openai.toml"), include_str!("presets/openai.toml")),
+    ("opencode", include_str!("../../deploy/opencode.toml"), include_str!("presets/opencode.toml")),
+    ("pocketbase", include_str!("../../deploy/pocketbase.toml"), include_str!("presets/pocketbase.toml")),
+];
 const UNIT: &str = include_str!("../../deploy/respool.service");
 
 fn load(text: &str) -> Config {
@@ -13,13 +20,13 @@ fn load(text: &str) -> Config {
         .unwrap_or_else(|fault| panic!("{fault}"))
 }
 
-/// The example with its keys that are commented out: those without a space after the mark.
-fn uncommented() -> String {
+/// An example with its keys that are commented out: those without a space after the mark.
+fn uncommented(example: &'static str) -> String {
     let line = |line: &'static str| match line.strip_prefix('#') {
         Some(key) if key.starts_with(|first: char| first.is_ascii_lowercase()) => key,
         _ => line,
     };
-    EXAMPLE.lines().map(line).collect::<Vec<_>>().join("\n")
+    example.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// The keys that a table of the file may have, as the refusal of an unknown one lists them.
@@ -34,12 +41,12 @@ pub(super) fn known(table: &str) -> Vec<String> {
 #[test]
 fn the_example_loads_without_a_warning() {
     assert!(load(EXAMPLE).warnings.is_empty());
-    assert_eq!(load(EXAMPLE).routes.len(), 4);
+    assert_eq!(load(EXAMPLE).routes.len(), 5);
 }
 
 #[test]
 fn every_key_is_in_the_example() {
-    let example: toml::Table = uncommented().parse().unwrap();
+    let example: toml::Table = uncommented(EXAMPLE).parse().unwrap();
     for key in known("") {
         assert!(example.contains_key(&key), "{key}");
     }
@@ -60,7 +67,49 @@ fn every_key_is_in_the_example() {
 
 #[test]
 fn what_the_example_comments_out_is_the_default() {
-    assert_eq!(format!("{:?}", load(&uncommented())), format!("{:?}", load(EXAMPLE)));
+    assert_eq!(format!("{:?}", load(&uncommented(EXAMPLE))), format!("{:?}", load(EXAMPLE)));
+}
+
+/// The presets that there are, as the refusal of an unknown one lists them.
+pub(super) fn presets() -> Vec<String> {
+    let wrong = "[[route]]\npreset = \"nobody-knows-this\"";
+    let fault = Config::resolve(&Flags::default(), &|_| None, Some(("", wrong))).unwrap_err().remedy;
+    let names: Vec<_> = fault.split('"').skip(1).step_by(2).map(str::to_owned).collect();
+    assert!(!names.is_empty(), "{fault}");
+    names
+}
+
+#[test]
+fn each_preset_has_an_example_that_comes_to_what_is_written_out() {
+    assert_eq!(PRESETS.map(|(name, ..)| name.to_owned()).as_slice(), presets());
+    for (name, example, written_out) in PRESETS {
+        let (short, long) = (load(example), load(written_out));
+        assert!(short.warnings.is_empty(), "{name}");
+        assert!(example.contains(&format!("\npreset = \"{name}\"\n")) && !written_out.contains("preset"));
+        let names =
+            |config: &Config| config.routes.iter().map(|route| route.name.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&short), names(&long), "{name}");
+        for (short, long) in short.routes.iter().zip(&long.routes) {
+            assert_eq!(format!("{short:?}"), format!("{long:?}"), "{name}");
+        }
+    }
+}
+
+#[test]
+fn what_a_presets_example_comments_out_is_right_too() {
+    for (_, example, _) in PRESETS {
+        load(&uncommented(example));
+    }
+    let (_, opencode, _) = PRESETS[2];
+    let comments = opencode.lines().filter_map(|line| line.strip_prefix('#')).map(str::trim);
+    let routes: Vec<_> =
+        comments.skip_while(|line| *line != "[[route]]").take_while(|line| !line.ends_with('.')).collect();
+    let text = format!("upstream = \"http://127.0.0.1:4096\"\n{}", routes.join("\n"));
+    let env = |name: &str| (name == "OPENCODE_AUTHORIZATION").then(|| "Basic b3Blbjpjb2Rl".to_owned());
+    let config = Config::resolve(&Flags::default(), &env, Some(("opencode.toml", &text))).unwrap();
+    let names: Vec<_> = config.routes.iter().map(|route| route.name.as_str()).collect();
+    assert_eq!(names, ["/global/event", "/event", "default"]);
+    assert!(config.routes[0].pin.as_ref().unwrap().headers.contains_key("authorization"));
 }
 
 #[test]

@@ -22,7 +22,7 @@ mod cost;
 mod cursor;
 /// The demo: what it says of both sides, and the code that it exits with.
 mod demo;
-/// The files in `deploy/` hold: the example loads and is complete, the unit starts what exists.
+/// The files in `deploy/` hold: the examples load, one of them is complete, the unit starts what exists.
 mod deploy;
 /// Beginning and end: limits, signals, drains, what is left of what was open.
 mod edges;
@@ -54,6 +54,8 @@ mod load;
 mod logs;
 /// An upstream that is away, or whose answers say so.
 mod outage;
+/// What presets are for, server by server.
+mod presets;
 /// Sessions: one upstream connection for one client, which it finds again.
 mod private;
 /// What `README.md` says holds: its commands, files, keys, numbers and answers.

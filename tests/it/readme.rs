@@ -106,6 +106,20 @@ fn each_configuration_loads() {
     }
 }
 
+#[test]
+fn presets_are_those_that_there_are_with_their_paths_and_examples() {
+    let mut had = BTreeSet::new();
+    for row in table("preset") {
+        let name = row[0].trim_matches('`');
+        let routes = resolve(&format!("{UPSTREAM}[[route]]\npreset = \"{name}\"\n")).routes;
+        let paths: Vec<_> = routes.iter().map(|route| route.name.as_str()).collect();
+        assert_eq!(quoted(row[1]).chain(["default"]).collect::<Vec<_>>(), paths, "{name}");
+        assert_eq!(row[3], format!("`deploy/{name}.toml`"));
+        had.insert(name.to_owned());
+    }
+    assert_eq!(had, deploy::presets().into_iter().collect());
+}
+
 /// What means nothing on a private route, and is refused there.
 const SHARED_ONLY: [&str; 1] = ["route.admit_timeout"];
 
@@ -152,6 +166,7 @@ fn defaults_are_what_an_empty_file_resolves_to() {
     }
     let without = [
         "path",
+        "preset",
         "key",
         "admit_cache",
         "pin_headers",
