@@ -206,10 +206,18 @@ impl Call {
     }
 
     async fn answer(self) -> Result<Response<Body>, Fault> {
+        if self.may_share(self.body.is_end_stream()) {
+            self.shared_stream().await
+        } else {
+            self.private_stream().await
+        }
+    }
+
+    /// The stream may be one that others share.
+    fn may_share(&self, bodiless: bool) -> bool {
         // A body could say what is wanted, and no key knows it.
-        let is_shared =
-            self.route.mode == Mode::Shared && self.parts.method == Method::GET && self.body.is_end_stream();
-        if is_shared && self.gets_ids { self.shared_stream().await } else { self.private_stream().await }
+        let is_get = self.parts.method == Method::GET && bodiless;
+        self.route.mode == Mode::Shared && is_get && self.gets_ids
     }
 
     /// A stream that others share.

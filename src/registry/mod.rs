@@ -5,6 +5,7 @@
 
 mod conflict;
 mod keeper;
+mod moving;
 mod opening;
 mod relief;
 mod session;
@@ -200,6 +201,7 @@ impl Registry {
             route: route.clone(),
             foreign,
             resumed: None,
+            onto: None,
         }
     }
 

@@ -12,7 +12,7 @@ use crate::{
     head::Head,
     id::{Asked, Generation, Position},
     metrics::{self, Kind},
-    pump::{Keep, Outcome, Pump, now},
+    pump::{self, Keep, Outcome, Pump, now},
     route::{Address, Ids, Key, OnGap, Route},
     window::{End, Gap, LiveWindow, Verdict, Window},
 };
@@ -46,6 +46,8 @@ pub struct Opened {
     pub body: Relay,
     /// The client came with an id of the upstream's.
     pub foreign: bool,
+    /// There is or may be a shared stream of the same key: the client moves onto that when both are at the same event.
+    pub shared: bool,
     /// The client's request was sent whole.
     pub whole: Arc<AtomicBool>,
 }
@@ -75,7 +77,7 @@ impl Registry {
             }
             return Err(opened.body);
         };
-        let Opened { key, from, route, head, body, foreign, whole } = opened;
+        let Opened { key, from, route, head, body, foreign, shared, whole } = opened;
         let generation = self.0.dice.session();
         let from = from.filter(|_| route.finds_by_upstream_ids());
         let mut window = Window::new(generation, route.window, now());
@@ -91,7 +93,9 @@ impl Registry {
         let session = Arc::new(Session { key, window, name, from, head, _counted: counted });
         lock(&self.0.sessions).insert(&session);
         let successor = Box::new(Generation::next_run);
-        let pump = Pump::new(self.pump_parts(&session.window, &route, foreign, successor));
+        let onto = if shared { self.onto(key, &route) } else { None };
+        let parts = self.pump_parts(&session.window, &route, foreign, successor);
+        let pump = Pump::new(pump::Parts { onto, ..parts });
         let keep = Keep { linger: Some(route.linger), whole, expected: false };
         tokio::spawn(self.clone().keep(session, route, pump, body, keep));
         Ok(Joined::new(if foreign { Verdict::Foreign } else { Verdict::Fresh }, cursor, OnGap::Fresh))
@@ -129,6 +133,14 @@ impl Registry {
                 outcome @ (Outcome::Abandoned | Outcome::Lingered | Outcome::Evicted) => {
                     counts.ends.count(metrics::End::Evicted);
                     tracing::debug!(route = route.name, key = %session.key, ?outcome, "a session ends alone");
+                    return;
+                }
+                Outcome::Moved => {
+                    counts.ends.count(metrics::End::Moved);
+                    drop((pump, body));
+                    // Until its client has what is left here.
+                    session.window.vacant().await;
+                    lock(&self.0.sessions).remove(&session);
                     return;
                 }
                 Outcome::Finished => break (metrics::End::Finished, End::Finished),

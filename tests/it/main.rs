@@ -52,6 +52,8 @@ mod limits;
 mod load;
 /// What the log says, and what it never says.
 mod logs;
+/// Clients of a shared stream that came with an id which only the upstream knows.
+mod moving;
 /// An upstream that is away, or whose answers say so.
 mod outage;
 /// Sessions: one upstream connection for one client, which it finds again.

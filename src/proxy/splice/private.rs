@@ -23,7 +23,7 @@ use crate::{
     metrics::{self, Connect},
     net::Peer,
     proxy::{
-        stream::{Body, Kind},
+        stream::{Body, Home, Kind},
         unnumbered::unnumbered,
     },
     registry::{Joined, Opened, Rejoin},
@@ -80,7 +80,13 @@ impl Call {
         if !self.body.is_end_stream() {
             tokio::spawn(drop_unread(std::mem::take(&mut self.body)));
         }
-        self.stamped().respond(&self.shared, self.metrics.clone(), head.to_parts(), joined, Kind::Session)
+        self.stamped().respond(
+            &self.shared,
+            self.metrics.clone(),
+            head.to_parts(),
+            joined,
+            Kind::Session(None),
+        )
     }
 
     pub(super) async fn new_session(mut self, verdict: Verdict) -> Result<Response<Body>, Fault> {
@@ -103,11 +109,19 @@ impl Call {
         }
         let foreign = verdict == Verdict::Foreign;
         let (key, from, route) = (self.key, self.address(), self.route.clone());
-        let opened = Opened { key, from, route, head: Head::of(&head), body, foreign, whole };
+        let home = (foreign && self.may_share(bodiless)).then(|| Home { key, request: self.for_the_pump() });
+        let shared = home.is_some();
+        let opened = Opened { key, from, route, head: Head::of(&head), body, foreign, shared, whole };
         match self.shared.registry.open(opened) {
             Ok(joined) => {
                 let joined = Joined { verdict, ..joined };
-                Ok(self.stamped().respond(&self.shared, self.metrics.clone(), head, joined, Kind::Session))
+                Ok(self.stamped().respond(
+                    &self.shared,
+                    self.metrics.clone(),
+                    head,
+                    joined,
+                    Kind::Session(home),
+                ))
             }
             Err(body) => Ok(self.unnumbered(head, body)),
         }
