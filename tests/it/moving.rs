@@ -289,6 +289,30 @@ async fn the_ends_of_the_shared_stream_are_its_ends() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn those_who_have_moved_are_cut_over_a_moment_when_the_stream_is_lost() {
+    let mut world = World::new(OPEN);
+    let (_other, upstream) = shared(&mut world, [10]).await;
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        let (mut client, mut own) = foreign(&mut world, "7").await;
+        own.send(numbered([10])).await;
+        client.read().await;
+        clients.push(client);
+    }
+    drop(upstream);
+    settle().await;
+    let mut cut = Vec::new();
+    for time in [10, 1000] {
+        sleep(Duration::from_millis(time)).await;
+        for client in &mut clients {
+            client.read().await;
+        }
+        cut.push(clients.iter().filter(|client| client.end == Some(Ended::Cut)).count());
+    }
+    assert!(cut[0] < 4 && cut[1] == 8, "{cut:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn its_own_connection_ends_before_it_has_moved() {
     for properly in [true, false] {
         let mut world = World::new(OPEN);
@@ -346,6 +370,26 @@ async fn what_a_client_has_not_taken_of_its_own_stream_is_still_there_after_the_
     assert_eq!(client.data().await, [long.as_str(), &long, "10", "11"]);
     settle().await;
     assert_eq!(streams(&world), (0, 1));
+}
+
+/// On the shared window, too.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_stumbles_over_frames_without_data_gets_none_after_the_move_either() {
+    let mut world = World::new(OPEN);
+    let (_other, mut upstream) = shared(&mut world, [10]).await;
+    let request = event_source("/e", "7") + "\nUser-Agent: python-httpx/0.28.1";
+    let mut client = world.send(&request).await;
+    let mut own = world.origin.accept().await;
+    own.begin().await;
+    own.send(numbered([10])).await;
+    client.read().await;
+    assert!(own.is_closed().await);
+    upstream.send(": comment\n\nretry: 5\n\n").await;
+    upstream.send(numbered([11])).await;
+    assert_eq!(client.data().await, texts(10..12));
+    let text = client.text();
+    let frames: Vec<_> = text.split_terminator("\n\n").collect();
+    assert!(frames.iter().all(|frame| frame.contains("data: ")), "{text:?}");
 }
 
 /// Cut at every byte on both sides of the move: what it holds is known to the window or to the upstream.
