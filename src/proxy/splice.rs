@@ -31,7 +31,7 @@ use crate::{
     metrics::{self, Connect, Metrics, RouteMetrics},
     net::{BoxFuture, Control},
     pump::now,
-    registry::{Answer, Entry, Joined, Live, Registry, Upstream},
+    registry::{Answer, Entry, Joined, Live, Registry, Rejoin, Upstream},
     route::{Admit, CursorQuery, Ids, Key, Keyer, Mode, Route, Routes, has_own_origin},
     window::{Gap, Verdict},
 };
@@ -222,6 +222,10 @@ impl Call {
 
     /// A stream that others share.
     async fn shared_stream(self) -> Result<Response<Body>, Fault> {
+        // What was answered to a POST, or to an id of the upstream's, is its client's own.
+        if let Some(Rejoin::Joined(joined, head)) = self.by_our_id() {
+            return Ok(self.rejoined(*joined, &head));
+        }
         match self.enter() {
             Some(Entry::Live(live, joined)) => self.join(&live, joined).await,
             Some(Entry::Down(head, joined)) => Ok(self.joined(head.to_parts(), joined, None)),

@@ -28,6 +28,8 @@ pub struct Session {
     pub(super) name: Generation,
     /// From where its first client came, if it can be found by that and an id of the upstream's.
     pub(super) from: Option<Address>,
+    /// It was asked for with a GET.
+    pub(super) by_get: bool,
     pub(super) head: Head,
     _counted: Counted,
 }
@@ -38,6 +40,8 @@ pub struct Opened {
     pub key: Key,
     /// From where its client comes, if that is known.
     pub from: Option<Address>,
+    /// It was asked for with a GET.
+    pub by_get: bool,
     /// Its route.
     pub route: Arc<Route>,
     /// The head of the upstream's answer.
@@ -77,7 +81,7 @@ impl Registry {
             }
             return Err(opened.body);
         };
-        let Opened { key, from, route, head, body, foreign, shared, whole } = opened;
+        let Opened { key, from, by_get, route, head, body, foreign, shared, whole } = opened;
         let generation = self.0.dice.session();
         let from = from.filter(|_| route.finds_by_upstream_ids());
         let mut window = Window::new(generation, route.window, now());
@@ -90,7 +94,7 @@ impl Registry {
         let window = LiveWindow::new(window, self.0.budget.clone(), Some(HIGH_WATER));
         let (_, cursor) = window.attach(&Asked::Nothing, now());
         let name = generation.name();
-        let session = Arc::new(Session { key, window, name, from, head, _counted: counted });
+        let session = Arc::new(Session { key, window, name, from, by_get, head, _counted: counted });
         lock(&self.0.sessions).insert(&session);
         let successor = Box::new(Generation::next_run);
         let onto = if shared { self.onto(key, &route) } else { None };

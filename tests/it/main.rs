@@ -56,6 +56,8 @@ mod logs;
 mod moving;
 /// An upstream that is away, or whose answers say so.
 mod outage;
+/// Answers to a POST, which go on with a GET.
+mod post;
 /// Sessions: one upstream connection for one client, which it finds again.
 mod private;
 /// What `README.md` says holds: its commands, files, keys, numbers and answers.

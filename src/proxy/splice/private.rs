@@ -34,21 +34,23 @@ use crate::{
 impl Call {
     /// A stream of this client's own: the one that it had, or a new one.
     pub(super) async fn private_stream(self) -> Result<Response<Body>, Fault> {
-        let verdict = match &self.asked {
-            Asked::Foreign(_) if !self.by_query => Verdict::Foreign,
-            Asked::Nothing | Asked::Foreign(_) => Verdict::Fresh,
-            Asked::Ours(position) => {
-                let is_get = self.parts.method == Method::GET;
-                match self.shared.registry.rejoin(self.key, *position, is_get, self.route.on_gap) {
-                    Rejoin::Joined(joined, head) => return Ok(self.rejoined(*joined, &head)),
-                    Rejoin::Anew(verdict) => verdict,
-                }
-            }
+        let verdict = match (&self.asked, self.by_our_id()) {
+            (_, Some(Rejoin::Joined(joined, head))) => return Ok(self.rejoined(*joined, &head)),
+            (_, Some(Rejoin::Anew(verdict))) => verdict,
+            (Asked::Foreign(_), None) if !self.by_query => Verdict::Foreign,
+            (_, None) => Verdict::Fresh,
         };
         match self.by_upstream_id() {
             Some((joined, head)) => Ok(self.rejoined(joined, &head)),
             None => self.new_session(verdict).await,
         }
+    }
+
+    /// The session that this client had, by an id of ours.
+    pub(super) fn by_our_id(&self) -> Option<Rejoin> {
+        let Asked::Ours(position) = self.asked else { return None };
+        let is_get = self.parts.method == Method::GET;
+        Some(self.shared.registry.rejoin(self.key, position, is_get, self.route.on_gap))
     }
 
     /// The session that this client had, by an id of the upstream's.
@@ -75,7 +77,7 @@ impl Call {
     }
 
     /// The upstream is not asked again: its connection to this session is the client's permission.
-    fn rejoined(mut self, joined: Joined, head: &Head) -> Response<Body> {
+    pub(super) fn rejoined(mut self, joined: Joined, head: &Head) -> Response<Body> {
         // The body says what the first one said.
         if !self.body.is_end_stream() {
             tokio::spawn(drop_unread(std::mem::take(&mut self.body)));
@@ -110,8 +112,8 @@ impl Call {
         let foreign = verdict == Verdict::Foreign;
         let (key, from, route) = (self.key, self.address(), self.route.clone());
         let home = (foreign && self.may_share(bodiless)).then(|| Home { key, request: self.for_the_pump() });
-        let shared = home.is_some();
-        let opened = Opened { key, from, route, head: Head::of(&head), body, foreign, shared, whole };
+        let (by_get, shared) = (self.parts.method == Method::GET, home.is_some());
+        let opened = Opened { key, from, by_get, route, head: Head::of(&head), body, foreign, shared, whole };
         match self.shared.registry.open(opened) {
             Ok(joined) => {
                 let joined = Joined { verdict, ..joined };
