@@ -16,6 +16,8 @@ mod command;
 mod config;
 /// A client that its upstream refuses because of the connection that it had.
 mod conflict;
+/// Cookies that the upstream replaces.
+mod cookies;
 /// How many writes a client's events are.
 mod cost;
 /// Cursors in the query, of clients that cannot set a header.

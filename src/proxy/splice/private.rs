@@ -26,8 +26,8 @@ use crate::{
         stream::{Body, Home, Kind},
         unnumbered::unnumbered,
     },
-    registry::{Joined, Opened, Rejoin},
-    route::{Address, Mode},
+    registry::{Joined, Opened, Rejoin, Who},
+    route::{Address, Jar, Mode},
     window::Verdict,
 };
 
@@ -50,7 +50,13 @@ impl Call {
     pub(super) fn by_our_id(&self) -> Option<Rejoin> {
         let Asked::Ours(position) = self.asked else { return None };
         let is_get = self.parts.method == Method::GET;
-        Some(self.shared.registry.rejoin(self.key, position, is_get, self.route.on_gap))
+        let who = Who { key: self.key, jar: &|| self.jar() };
+        Some(self.shared.registry.rejoin(who, position, is_get, self.route.on_gap))
+    }
+
+    /// The cookies of this client, as far as they count.
+    fn jar(&self) -> Option<Jar> {
+        self.shared.registry.cookies().jar(&self.route, &self.parts)
     }
 
     /// The session that this client had, by an id of the upstream's.
@@ -113,7 +119,18 @@ impl Call {
         let (key, from, route) = (self.key, self.address(), self.route.clone());
         let home = (foreign && self.may_share(bodiless)).then(|| Home { key, request: self.for_the_pump() });
         let (by_get, shared) = (self.parts.method == Method::GET, home.is_some());
-        let opened = Opened { key, from, by_get, route, head: Head::of(&head), body, foreign, shared, whole };
+        let opened = Opened {
+            key,
+            jar: self.jar(),
+            from,
+            by_get,
+            route,
+            head: Head::of(&head),
+            body,
+            foreign,
+            shared,
+            whole,
+        };
         match self.shared.registry.open(opened) {
             Ok(joined) => {
                 let joined = Joined { verdict, ..joined };
