@@ -1,6 +1,6 @@
 //! The composition root: from a configuration to what serves clients. The only file that knows everyone.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tower::util::BoxCloneSyncService;
 
@@ -12,10 +12,10 @@ use crate::{
     net::Dial,
     proxy::{
         absent::Absent, admission::Admissions, answer::Answer, forward::Forward, outage::Outage,
-        splice::Splice,
+        rotating::Rotating, splice::Splice,
     },
     registry::{Limits, Registry},
-    route::Routes,
+    route::{Cookies, Mode, Routes},
     server::Server,
 };
 
@@ -33,7 +33,10 @@ impl App {
     /// Puts the parts together. Upstream connections are made by `dial`; nothing is connected yet.
     #[must_use]
     pub fn new(config: &Config, dial: Arc<dyn Dial>, dice: Dice, metrics: Metrics, drain: Drain) -> Self {
+        let routes = Routes::new(config.routes.clone());
+        let cookies = Cookies::new(dice.secret(), longest_linger(&routes));
         let forward = Forward::with_dial(dial, config.upstream.authority(), config.forward);
+        let forward = Rotating::new(forward, cookies.clone());
         let limits = Limits {
             memory: config.limits.memory.get(),
             streams: config.limits.streams.get(),
@@ -45,9 +48,8 @@ impl App {
         // A shared stream has a patience of its own, one for all who wait. A request of a client's is held while the
         // upstream is away.
         let unheld = BoxCloneSyncService::new(Absent::new(forward.clone(), statuses.clone()));
-        let registry = Registry::new(limits, dice.clone(), metrics.clone(), unheld);
+        let registry = Registry::new(limits, dice.clone(), metrics.clone(), unheld, cookies);
         let held = Outage::new(forward, config.outage_hold, dice).with_statuses(statuses);
-        let routes = Routes::new(config.routes.clone());
         let admissions = Admissions::new(config.limits.admissions.get(), &metrics);
         let stall = config.server().stall;
         let splice = Splice::new(
@@ -100,4 +102,10 @@ impl App {
     pub fn drain(&self) -> &Drain {
         &self.drain
     }
+}
+
+/// How long a private stream waits for its client at most.
+fn longest_linger(routes: &Routes) -> Duration {
+    let private = routes.iter().filter(|route| route.mode == Mode::Private);
+    private.map(|route| route.linger).max().unwrap_or_default()
 }

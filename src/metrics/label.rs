@@ -114,6 +114,8 @@ label! {
         Oversized = "oversized",
         /// Its lingering upstream connection gave way to others, or its time was over.
         Evicted = "evicted",
+        /// Its client moved onto a shared stream.
+        Moved = "moved",
         /// The program is about to end.
         Drained = "drained",
     }

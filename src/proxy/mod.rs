@@ -10,6 +10,7 @@ pub mod greeting;
 pub mod hygiene;
 pub mod outage;
 pub mod piece;
+pub mod rotating;
 pub mod splice;
 pub mod stream;
 pub mod stumbling;

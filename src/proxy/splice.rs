@@ -31,7 +31,7 @@ use crate::{
     metrics::{self, Connect, Metrics, RouteMetrics},
     net::{BoxFuture, Control},
     pump::now,
-    registry::{Answer, Entry, Joined, Live, Registry, Upstream},
+    registry::{Answer, Entry, Joined, Live, Registry, Rejoin, Upstream},
     route::{Admit, CursorQuery, Ids, Key, Keyer, Mode, Route, Routes, has_own_origin},
     window::{Gap, Verdict},
 };
@@ -206,14 +206,26 @@ impl Call {
     }
 
     async fn answer(self) -> Result<Response<Body>, Fault> {
+        if self.may_share(self.body.is_end_stream()) {
+            self.shared_stream().await
+        } else {
+            self.private_stream().await
+        }
+    }
+
+    /// The stream may be one that others share.
+    fn may_share(&self, bodiless: bool) -> bool {
         // A body could say what is wanted, and no key knows it.
-        let is_shared =
-            self.route.mode == Mode::Shared && self.parts.method == Method::GET && self.body.is_end_stream();
-        if is_shared && self.gets_ids { self.shared_stream().await } else { self.private_stream().await }
+        let is_get = self.parts.method == Method::GET && bodiless;
+        self.route.mode == Mode::Shared && is_get && self.gets_ids
     }
 
     /// A stream that others share.
     async fn shared_stream(self) -> Result<Response<Body>, Fault> {
+        // What was answered to a POST, or to an id of the upstream's, is its client's own.
+        if let Some(Rejoin::Joined(joined, head)) = self.by_our_id() {
+            return Ok(self.rejoined(*joined, &head));
+        }
         match self.enter() {
             Some(Entry::Live(live, joined)) => self.join(&live, joined).await,
             Some(Entry::Down(head, joined)) => Ok(self.joined(head.to_parts(), joined, None)),

@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::request;
 use http_body::{Body as HttpBody, Frame};
 use smallvec::{SmallVec, smallvec};
 use tokio::time::Sleep;
@@ -23,7 +24,7 @@ use crate::{
     net::Control,
     pump::{now, quiet},
     registry::{Member, Registry},
-    route::Heartbeat,
+    route::{Heartbeat, Key},
     window::{Cursor, End, Parts, Step},
 };
 
@@ -153,10 +154,19 @@ pub struct Start {
 /// The kind of a client's stream.
 #[derive(Debug)]
 pub enum Kind {
-    /// Its own.
-    Session,
+    /// Its own; with the shared stream that it may move onto.
+    Session(Option<Home>),
     /// Shared, and remembered there as long as the body lives; with a hello that is still to come.
     Shared(Option<Member>, Option<Greeting>),
+}
+
+/// A shared stream whose client may have a stream of its own for a while.
+#[derive(Debug)]
+pub struct Home {
+    /// Its key.
+    pub key: Key,
+    /// The client's request, as others may be served by it.
+    pub request: Arc<request::Parts>,
 }
 
 /// The client was cut, so that it comes back.
@@ -230,6 +240,10 @@ impl StreamBody {
             Poll::Ready(Step::Behind) => {
                 self.cut_within(Cut::Behind, Duration::ZERO);
             }
+            Poll::Ready(Step::Moved) => {
+                self.move_in();
+                return self.poll_piece(cx);
+            }
             Poll::Ready(Step::End(End::Lost)) => {
                 let spread = self.spread;
                 self.cut_within(Cut::Lost, spread);
@@ -245,6 +259,19 @@ impl StreamBody {
             Poll::Pending => {}
         }
         self.poll_timers(cx)
+    }
+
+    /// The client is one of a shared stream from now on: the upstream has let it in, by a connection of its own.
+    fn move_in(&mut self) {
+        // By the id that it holds.
+        self.cursor.note_numbered();
+        if self.stumbles {
+            self.cursor.set_stumbling();
+        }
+        self.spread = MOMENT;
+        if let Kind::Session(Some(home)) = &self.kind {
+            self.kind = Kind::Shared(self.registry.admitted(home.key, &home.request), None);
+        }
     }
 
     fn deliver(&mut self, parts: Parts) -> Poll<Option<Result<Frame<Piece>, BoxError>>> {

@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
+    Outcome,
     guarding::Guarding,
+    moving::Moving,
     numbering::{Numbering, upstream_id},
     quiet,
 };
@@ -32,6 +34,8 @@ pub(super) struct Appender {
     pub(super) resumed: Option<Position>,
     /// It has not gone on there: nothing that it sends is taken any more.
     pub(super) contradicted: bool,
+    /// Where the stream may go on elsewhere.
+    pub(super) moving: Option<Moving>,
 }
 
 /// What an event is to a stream that goes on over a loss.
@@ -47,7 +51,8 @@ enum Return {
 impl Appender {
     /// Appends a frame.
     pub(super) fn append(&mut self, writer: &mut Writer<'_>, frame: &Frame<'_>, now: Instant) {
-        if self.contradicted {
+        // The shared window may have come to the newest event since it was appended here.
+        if self.contradicted || self.moves(writer) {
             return;
         }
         self.ids.see(frame);
@@ -59,12 +64,27 @@ impl Appender {
             writer.pass(|| quiet::control(self.ids.control(frame, tail)));
             false
         };
-        if let Some(id) = upstream_id(frame) {
-            self.name(writer, frame, id, has_place);
-        }
+        let id = upstream_id(frame);
+        let repeated = id.is_some_and(|id| self.name(writer, frame, id, has_place));
         if let Some(retry) = frame.retry() {
             writer.window().set_retry(retry);
         }
+        if let Some(moving) = self.moving.as_mut().filter(|_| has_place) {
+            moving.appended(id, repeated);
+            moving.moves(writer);
+        }
+    }
+
+    fn moves(&mut self, writer: &mut Writer<'_>) -> bool {
+        self.moving.as_mut().is_some_and(|moving| moving.moves(writer))
+    }
+
+    /// How the pump came to an end by what was appended, if it did.
+    pub(super) fn over(&self) -> Option<Outcome> {
+        if self.contradicted {
+            return Some(Outcome::Contradicted);
+        }
+        self.moving.as_ref().is_some_and(Moving::has_moved).then_some(Outcome::Moved)
     }
 
     /// Appends an event; says as what. `None`, if it was here before a loss, and is not taken again.
@@ -94,16 +114,20 @@ impl Appender {
         Some(class)
     }
 
-    /// Notes what an id of the upstream's stands for, where clients get to see it.
-    fn name(&mut self, writer: &mut Writer<'_>, frame: &Frame<'_>, id: &[u8], has_place: bool) {
-        if self.ids.are_names() {
-            if writer.window().name(id, !has_place) {
-                self.metrics.repeated_id();
-                self.ids.note_repeat();
+    /// Notes what an id of the upstream's stands for, where clients get to see it. Says whether it is a repeated one.
+    fn name(&mut self, writer: &mut Writer<'_>, frame: &Frame<'_>, id: &[u8], has_place: bool) -> bool {
+        if !self.ids.are_names() {
+            if has_place && self.route.rules.keeps_id(frame) {
+                writer.window().name_among_ours(id);
             }
-        } else if has_place && self.route.rules.keeps_id(frame) {
-            writer.window().name_among_ours(id);
+            return false;
         }
+        let repeated = writer.window().name(id, !has_place);
+        if repeated {
+            self.metrics.repeated_id();
+            self.ids.note_repeat();
+        }
+        repeated
     }
 
     /// Whether the event has not been here before a loss, as far as the stream goes on over one.

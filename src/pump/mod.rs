@@ -7,6 +7,7 @@ mod append;
 mod guarding;
 mod hello;
 mod linger;
+mod moving;
 mod numbering;
 mod quiet;
 
@@ -39,6 +40,8 @@ pub use append::Successor;
 pub use guarding::Guarding;
 pub use hello::Greeter;
 pub use linger::{Lingerer, Lingerers};
+use moving::Moving;
+pub use moving::Onto;
 use numbering::Numbering;
 pub use quiet::quiet;
 
@@ -62,6 +65,8 @@ pub enum Outcome {
     Oversized(TooLong),
     /// The upstream was asked to go on behind an id, and sent one from before it with another event.
     Contradicted,
+    /// The stream goes on in a window that others share, and this connection is not needed.
+    Moved,
     /// There is no memory for the frame that it is sending, whatever others gave up.
     Starved,
     /// Nobody listens, and nobody was given an id to come back with.
@@ -131,6 +136,8 @@ pub struct Parts {
     pub foreign: bool,
     /// Where the stream was lost, if the upstream was asked to go on behind it.
     pub resumed: Option<Position>,
+    /// A shared window that the stream may go on in.
+    pub onto: Option<Onto>,
 }
 
 enum Event {
@@ -162,6 +169,7 @@ impl Pump {
                 successor: parts.successor,
                 resumed: parts.resumed,
                 contradicted: false,
+                moving: parts.onto.map(Moving::new),
             },
             budget: parts.budget,
             relieve: parts.relieve,
@@ -191,8 +199,8 @@ impl Pump {
                     if let Err(fault) = self.feed(now()) {
                         return Outcome::Oversized(fault);
                     }
-                    if self.appender.contradicted {
-                        return Outcome::Contradicted;
+                    if let Some(over) = self.appender.over() {
+                        return over;
                     }
                     if self.is_starved() {
                         tracing::error!(
@@ -214,10 +222,7 @@ impl Pump {
                     if matches!(outcome, Outcome::Finished) && self.splitter.held() > 0 {
                         self.finish(now());
                     }
-                    if self.appender.contradicted {
-                        return Outcome::Contradicted;
-                    }
-                    return outcome;
+                    return self.appender.over().unwrap_or(outcome);
                 }
             }
         }

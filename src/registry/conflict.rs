@@ -15,7 +15,9 @@ impl Registry {
     pub fn take_over(&self, key: Key) -> Option<(Joined, Head)> {
         // Under the lock, so that a session that is about to be forgotten is either found with its client or not.
         let sessions = lock(&self.0.sessions);
-        let live = sessions.of(key).filter(|session| session.window.look(|window| window.ended().is_none()));
+        // What it is refused for is a connection of its own kind, and not the answer to a POST.
+        let alike = sessions.of(key).filter(|session| session.by_get);
+        let live = alike.filter(|session| session.window.look(|window| window.ended().is_none()));
         let left = live.filter_map(|session| Some((session.window.left()?, session)));
         let (_, session) = left.max_by_key(|(left, _)| *left)?;
         let (verdict, cursor) = session.window.take_over(now())?;

@@ -302,7 +302,7 @@ impl Keeper {
                 );
                 (metrics::End::Lost, End::Lost)
             }
-            Outcome::Abandoned | Outcome::Lingered | Outcome::Evicted | Outcome::Starved => {
+            Outcome::Abandoned | Outcome::Lingered | Outcome::Evicted | Outcome::Starved | Outcome::Moved => {
                 (metrics::End::Evicted, End::Lost)
             }
         };

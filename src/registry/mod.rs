@@ -5,6 +5,7 @@
 
 mod conflict;
 mod keeper;
+mod moving;
 mod opening;
 mod relief;
 mod session;
@@ -32,14 +33,14 @@ use crate::{
     metrics::{Held, Kind, Metrics},
     net::BoxFuture,
     pump::{Lingerers, Parts, Relieve, Successor},
-    route::{Key, OnGap, Route},
+    route::{Cookies, Key, OnGap, Route},
     seldom::Seldom,
     window::{Budget, Cursor, LiveWindow, Verdict},
 };
 
 use sessions::Sessions;
 
-pub use session::{Opened, Rejoin, Session};
+pub use session::{Opened, Rejoin, Session, Who};
 pub use shared::{Admits, Answer, Entry, Live, Member, SharedStream, Spoken};
 
 /// The upstream: a request in, its answer out.
@@ -77,6 +78,8 @@ struct Inner {
     /// The last shared generation: the next one sorts after it, whatever the clock says. Nothing is locked under it but
     /// the dice.
     last: Mutex<Option<Generation>>,
+    /// Which cookies the upstream has replaced.
+    cookies: Cookies,
     draining: SetOnce<Duration>,
     relieving: AtomicBool,
     /// Windows gave way.
@@ -98,9 +101,10 @@ impl Drop for Counted {
 }
 
 impl Registry {
-    /// An empty registry. `upstream` is asked for shared streams, without any patience of its own.
+    /// An empty registry. `upstream` is asked for shared streams, without any patience of its own; `cookies` are those
+    /// that it replaces.
     #[must_use]
-    pub fn new(limits: Limits, dice: Dice, metrics: Metrics, upstream: Upstream) -> Self {
+    pub fn new(limits: Limits, dice: Dice, metrics: Metrics, upstream: Upstream, cookies: Cookies) -> Self {
         Self(Arc::new(Inner {
             budget: Budget::new(limits.memory, metrics.retained_bytes.clone()),
             lingerers: Lingerers::new(limits.lingering, metrics.lingering.clone()),
@@ -112,6 +116,7 @@ impl Registry {
             shared: Mutex::default(),
             count: Arc::default(),
             last: Mutex::default(),
+            cookies,
             draining: SetOnce::new(),
             relieving: AtomicBool::new(false),
             gave_way: Seldom::new(),
@@ -129,6 +134,12 @@ impl Registry {
     #[must_use]
     pub fn dice(&self) -> &Dice {
         &self.0.dice
+    }
+
+    /// The cookies that the upstream replaces.
+    #[must_use]
+    pub fn cookies(&self) -> &Cookies {
+        &self.0.cookies
     }
 
     /// How many bytes all streams hold.
@@ -200,6 +211,7 @@ impl Registry {
             route: route.clone(),
             foreign,
             resumed: None,
+            onto: None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Sessions: private streams, one upstream connection and one window for one client.
 
 use std::{
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, Mutex, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -12,8 +12,8 @@ use crate::{
     head::Head,
     id::{Asked, Generation, Position},
     metrics::{self, Kind},
-    pump::{Keep, Outcome, Pump, now},
-    route::{Address, Ids, Key, OnGap, Route},
+    pump::{self, Keep, Outcome, Pump, now},
+    route::{Address, Ids, Jar, Key, OnGap, Route},
     window::{End, Gap, LiveWindow, Verdict, Window},
 };
 
@@ -24,10 +24,14 @@ const HIGH_WATER: usize = 256 << 10;
 pub struct Session {
     pub(super) key: Key,
     pub(super) window: LiveWindow,
+    /// The cookies that count for the key, as its client had them last.
+    jar: Mutex<Option<Jar>>,
     /// What all its generations have in common.
     pub(super) name: Generation,
     /// From where its first client came, if it can be found by that and an id of the upstream's.
     pub(super) from: Option<Address>,
+    /// It was asked for with a GET.
+    pub(super) by_get: bool,
     pub(super) head: Head,
     _counted: Counted,
 }
@@ -36,8 +40,12 @@ pub struct Session {
 pub struct Opened {
     /// What a request must share to come back to it.
     pub key: Key,
+    /// The cookies that count for that.
+    pub jar: Option<Jar>,
     /// From where its client comes, if that is known.
     pub from: Option<Address>,
+    /// It was asked for with a GET.
+    pub by_get: bool,
     /// Its route.
     pub route: Arc<Route>,
     /// The head of the upstream's answer.
@@ -46,8 +54,19 @@ pub struct Opened {
     pub body: Relay,
     /// The client came with an id of the upstream's.
     pub foreign: bool,
+    /// There is or may be a shared stream of the same key: the client moves onto that when both are at the same event.
+    pub shared: bool,
     /// The client's request was sent whole.
     pub whole: Arc<AtomicBool>,
+}
+
+/// Who comes back.
+#[derive(Clone, Copy)]
+pub struct Who<'a> {
+    /// The key of its request.
+    pub key: Key,
+    /// The cookies that count for that; they matter only where the key is another one.
+    pub jar: &'a dyn Fn() -> Option<Jar>,
 }
 
 /// What becomes of a client that comes back with an id of a session.
@@ -75,7 +94,7 @@ impl Registry {
             }
             return Err(opened.body);
         };
-        let Opened { key, from, route, head, body, foreign, whole } = opened;
+        let Opened { key, jar, from, by_get, route, head, body, foreign, shared, whole } = opened;
         let generation = self.0.dice.session();
         let from = from.filter(|_| route.finds_by_upstream_ids());
         let mut window = Window::new(generation, route.window, now());
@@ -88,10 +107,21 @@ impl Registry {
         let window = LiveWindow::new(window, self.0.budget.clone(), Some(HIGH_WATER));
         let (_, cursor) = window.attach(&Asked::Nothing, now());
         let name = generation.name();
-        let session = Arc::new(Session { key, window, name, from, head, _counted: counted });
+        let session = Arc::new(Session {
+            key,
+            jar: Mutex::new(jar),
+            window,
+            name,
+            from,
+            by_get,
+            head,
+            _counted: counted,
+        });
         lock(&self.0.sessions).insert(&session);
         let successor = Box::new(Generation::next_run);
-        let pump = Pump::new(self.pump_parts(&session.window, &route, foreign, successor));
+        let onto = if shared { self.onto(key, &route) } else { None };
+        let parts = self.pump_parts(&session.window, &route, foreign, successor);
+        let pump = Pump::new(pump::Parts { onto, ..parts });
         let keep = Keep { linger: Some(route.linger), whole, expected: false };
         tokio::spawn(self.clone().keep(session, route, pump, body, keep));
         Ok(Joined::new(if foreign { Verdict::Foreign } else { Verdict::Fresh }, cursor, OnGap::Fresh))
@@ -99,16 +129,33 @@ impl Registry {
 
     /// A client comes back with an id of a session. Forged, another's and ended ids are answered alike.
     #[must_use]
-    pub fn rejoin(&self, key: Key, position: Position, is_get: bool, on_gap: OnGap) -> Rejoin {
+    pub fn rejoin(&self, who: Who<'_>, position: Position, is_get: bool, on_gap: OnGap) -> Rejoin {
         // Under the lock, so that a session that is about to be forgotten is either found with its client or not.
         let sessions = lock(&self.0.sessions);
-        let Some(session) = sessions.get(key, position.generation) else {
+        let Some(session) = sessions.named(position.generation).filter(|session| self.is_for(session, who))
+        else {
             return Rejoin::Anew(Verdict::Gap(Gap::Generation));
         };
         match session.resume(&Asked::Ours(position), is_get, on_gap) {
             Ok((joined, head)) => Rejoin::Joined(Box::new(joined), head),
             Err(verdict) => Rejoin::Anew(verdict),
         }
+    }
+
+    /// A session is for requests of its key; and for those that were of its key if the upstream had not replaced their
+    /// cookies. From then on it is for the cookies that they have now, too.
+    fn is_for(&self, session: &Session, who: Who<'_>) -> bool {
+        if session.key == who.key {
+            return true;
+        }
+        let mut former = lock(&session.jar);
+        let Some(had) = &*former else { return false };
+        let Some(jar) = (who.jar)() else { return false };
+        let is_for = self.0.cookies.came_of(&jar, had, now());
+        if is_for {
+            *former = Some(jar);
+        }
+        is_for
     }
 
     /// Lives as long as the session: pumps, then keeps what is left for a client that was away.
@@ -129,6 +176,14 @@ impl Registry {
                 outcome @ (Outcome::Abandoned | Outcome::Lingered | Outcome::Evicted) => {
                     counts.ends.count(metrics::End::Evicted);
                     tracing::debug!(route = route.name, key = %session.key, ?outcome, "a session ends alone");
+                    return;
+                }
+                Outcome::Moved => {
+                    counts.ends.count(metrics::End::Moved);
+                    drop((pump, body));
+                    // Until its client has what is left here.
+                    session.window.vacant().await;
+                    lock(&self.0.sessions).remove(&session);
                     return;
                 }
                 Outcome::Finished => break (metrics::End::Finished, End::Finished),

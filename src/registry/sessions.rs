@@ -32,7 +32,12 @@ impl Sessions {
 
     /// The session that this generation is a run of, if it is one of this key.
     pub(super) fn get(&self, key: Key, generation: Generation) -> Option<&Arc<Session>> {
-        self.all.get(&generation.name()).filter(|session| session.key == key)
+        self.named(generation).filter(|session| session.key == key)
+    }
+
+    /// The session that this generation is a run of, whoever may come back to it.
+    pub(super) fn named(&self, generation: Generation) -> Option<&Arc<Session>> {
+        self.all.get(&generation.name())
     }
 
     /// Every session of a key.

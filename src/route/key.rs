@@ -2,7 +2,7 @@
 
 use std::{fmt, hash::Hasher};
 
-use http::{HeaderMap, HeaderName, header, request::Parts};
+use http::{HeaderMap, HeaderName, Uri, header, request::Parts};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::{KeyPart, Route};
@@ -105,7 +105,7 @@ impl Sum {
 
     fn part(&mut self, part: &KeyPart, request: &Parts, query: &str) {
         match part {
-            KeyPart::Host => self.add(host(request).as_bytes()),
+            KeyPart::Host => self.add(host(&request.uri, &request.headers).as_bytes()),
             KeyPart::Path => self.add(request.uri.path().as_bytes()),
             KeyPart::Query => self.add(query.as_bytes()),
             KeyPart::Parameter(name) => self.all(parameters(query, name)),
@@ -135,12 +135,9 @@ impl Sum {
     }
 }
 
-fn host(request: &Parts) -> String {
-    let header = request.headers.get(header::HOST).map(|host| String::from_utf8_lossy(host.as_bytes()));
-    header
-        .or_else(|| request.uri.authority().map(|a| a.as_str().into()))
-        .unwrap_or_default()
-        .to_ascii_lowercase()
+pub(super) fn host(uri: &Uri, headers: &HeaderMap) -> String {
+    let header = headers.get(header::HOST).map(|host| String::from_utf8_lossy(host.as_bytes()));
+    header.or_else(|| uri.authority().map(|a| a.as_str().into())).unwrap_or_default().to_ascii_lowercase()
 }
 
 /// The request comes from a page of this very host, or says nothing of where it comes from.
@@ -149,7 +146,7 @@ pub(crate) fn has_own_origin(request: &Parts) -> bool {
     let Some(origin) = request.headers.get(header::ORIGIN) else { return true };
     let origin = String::from_utf8_lossy(origin.as_bytes()).to_ascii_lowercase();
     let authority = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
-    authority.is_some_and(|authority| authority == host(request))
+    authority.is_some_and(|authority| authority == host(&request.uri, &request.headers))
 }
 
 /// The values of a parameter. A query that some server might read in another way (encoded names, other

@@ -3,8 +3,11 @@
 mod address;
 mod gap;
 mod heartbeat;
+mod jar;
 mod key;
 mod query;
+mod rotation;
+mod set_cookie;
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,6 +18,7 @@ use crate::{rules::Rules, window::Bounds};
 pub use address::Address;
 pub use gap::GapEvent;
 pub use heartbeat::{Heartbeat, Shape};
+pub use jar::{Carried, Cookies, Jar};
 pub(crate) use key::has_own_origin;
 pub use key::{Identity, Key, Keyer};
 pub use query::CursorQuery;

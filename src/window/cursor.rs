@@ -5,6 +5,7 @@ use std::{
     time::Instant,
 };
 
+use bytes::Bytes;
 use slab::Slab;
 
 use super::{
@@ -89,6 +90,8 @@ struct State {
     visits: u64,
     /// Where the last client was when it left, and its number among all departures.
     left: Option<Left>,
+    /// The place, in another window, where the next client goes on that has everything here.
+    onward: Option<Cursor>,
     charged: usize,
 }
 
@@ -134,6 +137,7 @@ impl LiveWindow {
             end_given: false,
             visits: 0,
             left: None,
+            onward: None,
             charged: 0,
         };
         Self(Arc::new(Shared { state: Mutex::new(state), moved: AtomicU64::new(0), budget, high_water }))
@@ -200,6 +204,19 @@ impl LiveWindow {
         let left = state.left.filter(|_| state.seats.is_empty())?;
         let (verdict, place) = state.window.enter_where_left(left.next, now);
         Some((verdict, self.seated(state, place)))
+    }
+
+    /// Takes a place behind this very event, for a client that was given it otherwise, by the id that the upstream gave it
+    /// and no other one.
+    pub fn attach_behind(&self, id: &[u8], event: &Bytes, now: Instant) -> Option<Cursor> {
+        let mut state = self.lock();
+        match state.window.enter_behind(id, event, now) {
+            Some(place) => Some(self.seated(state, place)),
+            None => {
+                self.settle(&mut state);
+                None
+            }
+        }
     }
 
     /// Takes a place before everything that is here, for a client that waited for the stream to open.
@@ -388,6 +405,12 @@ impl Writer<'_> {
         &mut self.state.window
     }
 
+    /// Nothing more will come here: the client goes on at this place, which is in another window, once it has everything.
+    pub fn go_on(&mut self, place: Cursor) {
+        self.state.onward = Some(place);
+        self.state.window.end(End::Lost);
+    }
+
     /// Appends a frame for the cursors that are here; for nobody it is not kept.
     pub fn pass(&mut self, frame: impl FnOnce() -> Passed) {
         if self.state.seats.is_empty() {
@@ -414,6 +437,8 @@ pub struct Cursor {
 pub enum Step {
     /// Frames.
     Parts(Parts),
+    /// Everything was taken, and what follows is in another window: the cursor is there now.
+    Moved,
     /// Everything was taken, and nothing will come.
     End(End),
     /// What it is owed is gone: the client was too slow.
@@ -444,10 +469,15 @@ impl Cursor {
             self.waker = seat.waker.clone().filter(|_| !same_task).or_else(|| self.waker.take());
             self.seen = Some(live.0.moved.load(Ordering::Relaxed));
         }
+        let onward = if ended.is_some() && parts.bytes() == 0 { state.onward.take() } else { None };
         let pump = state.pump_to_wake(live.0.high_water);
         live.settle(&mut state);
         drop(state);
         pump.into_iter().for_each(Waker::wake);
+        if let Some(onward) = onward {
+            *self = onward;
+            return Poll::Ready(Step::Moved);
+        }
         match ended {
             _ if parts.bytes() > 0 => Poll::Ready(Step::Parts(parts)),
             Some(end) => Poll::Ready(Step::End(end)),
@@ -581,6 +611,7 @@ mod tests {
                 Step::Parts(parts) => {
                     parts.pieces.iter().for_each(|p| seen += std::str::from_utf8(p).unwrap())
                 }
+                Step::Moved => seen.push('>'),
                 Step::End(_) => return seen,
                 Step::Behind => return seen + "!",
             }
@@ -697,6 +728,40 @@ mod tests {
             }
             other => format!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_client_goes_on_in_another_window_when_it_has_everything() {
+        shuttle::check_random(
+            || {
+                let ((own, now), (shared, _)) = (live(9, Some(9)), live(9, None));
+                let (_, mut cursor) = own.attach(&Asked::Nothing, now);
+                let (_, mut older) = shared.attach(&Asked::Nothing, now);
+                let reader = thread::spawn(move || block_on(read(&mut cursor, 1)));
+                let other = shared.clone();
+                let pump = thread::spawn(move || {
+                    for digit in ["2", "3", "4"] {
+                        other.write(|writer| {
+                            writer.window().push(Bytes::from_static(digit.as_bytes()), now);
+                            writer.window().name(digit.as_bytes(), false);
+                        });
+                    }
+                    other.end(End::Finished);
+                });
+                write(&own, now, &["1", "2"]);
+                let newest = Bytes::from_static(b"2");
+                let moved = own.write(|writer| {
+                    let place = shared.attach_behind(b"2", &newest, now);
+                    place.map(|place| writer.go_on(place)).is_some()
+                });
+                own.end(End::Lost);
+                let seen = reader.join().unwrap();
+                assert_eq!(seen, if moved { "12>34" } else { "12" });
+                assert_eq!(block_on(read(&mut older, 9)), "234");
+                pump.join().unwrap();
+            },
+            2000,
+        );
     }
 
     #[test]

@@ -419,6 +419,18 @@ impl Window {
         (verdict, self.enter(verdict))
     }
 
+    /// A place behind this very event, by the id that the upstream gave it and no other one; none, if it is not retained
+    /// or nothing more will come.
+    pub(super) fn enter_behind(&mut self, id: &[u8], event: &Bytes, now: Instant) -> Option<Place> {
+        self.prune(now);
+        let number = self.names.only_event(id)?;
+        let (position, here) = self.named_event(id)?;
+        // One that was withdrawn cannot be compared with another.
+        let same = here.is_some_and(|here| here == *event && !here.is_empty());
+        let missed = self.tail - number;
+        (same && self.end.is_none()).then(|| self.enter(Verdict::Resumed { after: position.seq, missed }))
+    }
+
     /// A place before everything that is still here: of a client that waited while the stream was opened.
     pub fn enter_at_start(&mut self) -> Place {
         let mut place =

@@ -73,6 +73,12 @@ impl Names {
         Some(name.number)
     }
 
+    /// The event that alone came with this id.
+    pub(super) fn only_event(&self, id: &[u8]) -> Option<u64> {
+        let name = self.all.get(&self.hash(id)).filter(|name| !name.lone && !name.repeated)?;
+        Some(name.number)
+    }
+
     /// The event that came with this id, if an event did.
     pub(super) fn event(&self, id: &[u8]) -> Option<u64> {
         self.all.get(&self.hash(id)).filter(|name| !name.lone).map(|name| name.number)

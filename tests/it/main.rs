@@ -16,6 +16,8 @@ mod command;
 mod config;
 /// A client that its upstream refuses because of the connection that it had.
 mod conflict;
+/// Cookies that the upstream replaces.
+mod cookies;
 /// How many writes a client's events are.
 mod cost;
 /// Cursors in the query, of clients that cannot set a header.
@@ -52,8 +54,12 @@ mod limits;
 mod load;
 /// What the log says, and what it never says.
 mod logs;
+/// Clients of a shared stream that came with an id which only the upstream knows.
+mod moving;
 /// An upstream that is away, or whose answers say so.
 mod outage;
+/// Answers to a POST, which go on with a GET.
+mod post;
 /// What presets are for, server by server.
 mod presets;
 /// Sessions: one upstream connection for one client, which it finds again.

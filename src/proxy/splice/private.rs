@@ -23,32 +23,40 @@ use crate::{
     metrics::{self, Connect},
     net::Peer,
     proxy::{
-        stream::{Body, Kind},
+        stream::{Body, Home, Kind},
         unnumbered::unnumbered,
     },
-    registry::{Joined, Opened, Rejoin},
-    route::{Address, Mode},
+    registry::{Joined, Opened, Rejoin, Who},
+    route::{Address, Jar, Mode},
     window::Verdict,
 };
 
 impl Call {
     /// A stream of this client's own: the one that it had, or a new one.
     pub(super) async fn private_stream(self) -> Result<Response<Body>, Fault> {
-        let verdict = match &self.asked {
-            Asked::Foreign(_) if !self.by_query => Verdict::Foreign,
-            Asked::Nothing | Asked::Foreign(_) => Verdict::Fresh,
-            Asked::Ours(position) => {
-                let is_get = self.parts.method == Method::GET;
-                match self.shared.registry.rejoin(self.key, *position, is_get, self.route.on_gap) {
-                    Rejoin::Joined(joined, head) => return Ok(self.rejoined(*joined, &head)),
-                    Rejoin::Anew(verdict) => verdict,
-                }
-            }
+        let verdict = match (&self.asked, self.by_our_id()) {
+            (_, Some(Rejoin::Joined(joined, head))) => return Ok(self.rejoined(*joined, &head)),
+            (_, Some(Rejoin::Anew(verdict))) => verdict,
+            (Asked::Foreign(_), None) if !self.by_query => Verdict::Foreign,
+            (_, None) => Verdict::Fresh,
         };
         match self.by_upstream_id() {
             Some((joined, head)) => Ok(self.rejoined(joined, &head)),
             None => self.new_session(verdict).await,
         }
+    }
+
+    /// The session that this client had, by an id of ours.
+    pub(super) fn by_our_id(&self) -> Option<Rejoin> {
+        let Asked::Ours(position) = self.asked else { return None };
+        let is_get = self.parts.method == Method::GET;
+        let who = Who { key: self.key, jar: &|| self.jar() };
+        Some(self.shared.registry.rejoin(who, position, is_get, self.route.on_gap))
+    }
+
+    /// The cookies of this client, as far as they count.
+    fn jar(&self) -> Option<Jar> {
+        self.shared.registry.cookies().jar(&self.route, &self.parts)
     }
 
     /// The session that this client had, by an id of the upstream's.
@@ -75,12 +83,18 @@ impl Call {
     }
 
     /// The upstream is not asked again: its connection to this session is the client's permission.
-    fn rejoined(mut self, joined: Joined, head: &Head) -> Response<Body> {
+    pub(super) fn rejoined(mut self, joined: Joined, head: &Head) -> Response<Body> {
         // The body says what the first one said.
         if !self.body.is_end_stream() {
             tokio::spawn(drop_unread(std::mem::take(&mut self.body)));
         }
-        self.stamped().respond(&self.shared, self.metrics.clone(), head.to_parts(), joined, Kind::Session)
+        self.stamped().respond(
+            &self.shared,
+            self.metrics.clone(),
+            head.to_parts(),
+            joined,
+            Kind::Session(None),
+        )
     }
 
     pub(super) async fn new_session(mut self, verdict: Verdict) -> Result<Response<Body>, Fault> {
@@ -103,11 +117,30 @@ impl Call {
         }
         let foreign = verdict == Verdict::Foreign;
         let (key, from, route) = (self.key, self.address(), self.route.clone());
-        let opened = Opened { key, from, route, head: Head::of(&head), body, foreign, whole };
+        let home = (foreign && self.may_share(bodiless)).then(|| Home { key, request: self.for_the_pump() });
+        let (by_get, shared) = (self.parts.method == Method::GET, home.is_some());
+        let opened = Opened {
+            key,
+            jar: self.jar(),
+            from,
+            by_get,
+            route,
+            head: Head::of(&head),
+            body,
+            foreign,
+            shared,
+            whole,
+        };
         match self.shared.registry.open(opened) {
             Ok(joined) => {
                 let joined = Joined { verdict, ..joined };
-                Ok(self.stamped().respond(&self.shared, self.metrics.clone(), head, joined, Kind::Session))
+                Ok(self.stamped().respond(
+                    &self.shared,
+                    self.metrics.clone(),
+                    head,
+                    joined,
+                    Kind::Session(home),
+                ))
             }
             Err(body) => Ok(self.unnumbered(head, body)),
         }
