@@ -274,7 +274,7 @@ async fn case_16_an_id_that_returns_on_a_different_event_is_a_break_and_on_the_s
 
 /// A bare counter begins anew with its process, and the ids that clients hold look valid a little later.
 #[tokio::test(start_paused = true)]
-async fn an_id_of_the_upstreams_from_before_a_loss_or_an_end_is_no_place_behind_it() {
+async fn pitfall_a_bare_counter_that_begins_anew_is_no_place_behind_a_loss_or_an_end() {
     for ends in [false, true] {
         let mut world = World::new(&format!("{OPEN}pin = true\n"));
         let mut upstream = world.origin.accept().await;

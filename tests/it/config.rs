@@ -225,7 +225,7 @@ fn a_wrong_type_is_refused_with_what_is_right() {
 }
 
 #[test]
-fn a_bound_of_zero_or_less_is_refused() {
+fn pitfall_a_bound_of_zero_or_less_is_refused() {
     let above = "write a whole number above zero";
     refused("[window]\nevents = 0", &format!("r.toml:3:10: zero leaves nothing; {above}"));
     refused("[limits]\nstreams = -3", &format!("r.toml:3:11: `-3` is negative; {above}"));

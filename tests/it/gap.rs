@@ -60,27 +60,27 @@ async fn check(window: &str, have: usize, missed: usize, wait: u64, expected: &s
 }
 
 #[tokio::test(start_paused = true)]
-async fn by_count() {
+async fn a_gap_by_count() {
     check("{ events = 3 }", 5, 3, 0, "resumed; missed=3").await;
     check("{ events = 3 }", 5, 4, 0, "gap; reason=expired").await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn by_bytes() {
+async fn pitfall_a_window_is_bounded_by_bytes_too() {
     // An event is 108 bytes and its id line 21 (shared) or 28 (private): seven of either fit.
     check("{ bytes = '1KiB' }", 5, 7, 0, "resumed; missed=7").await;
     check("{ bytes = '1KiB' }", 5, 8, 0, "gap; reason=expired").await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn by_age_and_an_emptied_window_proves_nothing() {
+async fn pitfall_a_window_that_age_has_emptied_proves_nothing() {
     check("{ age = '60s' }", 5, 1, 59, "resumed; missed=1").await;
     check("{ age = '60s' }", 5, 1, 60, "gap; reason=expired").await;
     check("{ age = '60s' }", 5, 0, 70, "resumed; missed=0").await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn by_generation() {
+async fn a_gap_by_generation() {
     for config in kinds("{ events = 9 }") {
         let mut world = World::new(&config);
         let (mut client, mut upstream) = world.open("/e").await;
@@ -101,14 +101,16 @@ async fn by_generation() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ahead_of_the_tail() {
+async fn pitfall_a_cursor_ahead_of_the_tail_is_a_gap_and_not_silence() {
     for config in kinds("{ events = 9 }") {
         let mut world = World::new(&config);
         let (mut client, mut upstream) = world.open("/e").await;
         upstream.events(["a"]).await;
         let id = client.id().await.replace("-1", "-2");
-        let (client, _) = back(&mut world, &id).await;
+        let (mut client, mut fresh) = back(&mut world, &id).await;
         assert_eq!(client.resume(), "gap; reason=ahead");
+        fresh.as_mut().unwrap_or(&mut upstream).events(["b"]).await;
+        assert_eq!(client.data().await, ["b"], "it hears what comes");
     }
 }
 
@@ -129,7 +131,7 @@ async fn a_gapped_event_source_is_primed_with_the_fence() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_id_of_another_form_goes_to_the_upstream_with_the_client() {
+async fn case_4_a_foreign_id_goes_to_the_upstream_with_its_client_whose_ids_are_the_upstreams_alone() {
     for config in kinds("{ events = 9 }") {
         let mut world = World::new(&config);
         let mut client = world.send(&event_source("/e", "caf\u{e9} 12")).await;

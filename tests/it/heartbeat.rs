@@ -56,6 +56,27 @@ async fn a_heartbeat_that_is_an_event_stands_between_frames_and_has_no_id() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn pitfall_a_heartbeat_is_never_written_into_a_frame() {
+    for shape in ["comment", "comment-frame", "event:beat"] {
+        let (sent, mut client, mut upstream) = idle(&format!("heartbeat_shape = '{shape}'\n"), "").await;
+        assert!(!sent.is_empty() && !sent.contains("half"), "{shape}: {sent:?}");
+        upstream.send(" whole\n\n").await;
+        client.read().await;
+        let held = client.held();
+        let messages = held.events.iter().filter(|event| event.kind == "message");
+        assert_eq!(
+            messages.map(|event| event.data.as_str()).collect::<Vec<_>>(),
+            ["a", "half whole"],
+            "{shape}"
+        );
+        assert!(
+            client.text().contains("\n\ndata: half whole\nid: r")
+                || client.text().contains(":\ndata: half whole\nid: r")
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn pitfall_a_heartbeat_is_as_large_as_what_holds_small_writes_wants_it() {
     let (sent, ..) =
         idle("heartbeat_pad = '64KiB'\nheartbeat_shape = 'event:beat'\nheartbeat = '20s'\n", "").await;

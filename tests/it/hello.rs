@@ -51,7 +51,7 @@ async fn each_new_client_gets_its_own_hello_with_its_fence_and_no_prime() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_resumed_client_gets_none_and_the_hello_is_never_replayed() {
+async fn pitfall_a_resumed_client_gets_no_hello_and_it_is_never_replayed() {
     let (mut world, mut first, mut upstream) = live(ASKED).await;
     let fence = first.held().events[0].id.clone();
     let id = first.id().await;
@@ -131,7 +131,7 @@ async fn a_hello_that_never_comes_is_waited_for_as_long_as_hello_wait_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hello_that_comes_late_on_the_pumps_connection_is_an_event_like_another() {
+async fn case_3_a_hello_that_comes_late_on_the_pumps_connection_is_an_event_like_another() {
     let (mut world, mut first, mut upstream) = live(ASKED).await;
     let id = first.id().await;
     upstream.send(hello("in the middle")).await;
@@ -190,4 +190,35 @@ async fn a_type_in_the_data_says_hello_too_and_a_pin_keeps_its_own_to_itself() {
     settle().await;
     let (mut back, _) = admit(&mut world, &client.held().events[0].id, connected).await;
     assert_eq!(back.data().await, ["{\"type\":\"y\"}"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hello_has_no_effect_on_private_streams() {
+    let mut world = World::new("[[route]]\npath = '/e'\nhello = ['hi*']\n");
+    let (mut client, mut upstream) = world.open("/e").await;
+    upstream.send(hello("1")).await;
+    let id = client.id().await;
+    upstream.send(hello("2") + "data: a\n\n").await;
+    assert_eq!(client.data().await, ["1", "2", "a"], "it waits for nothing");
+    let back = world.event_source("/e", &id).await;
+    assert_eq!((back.held().data(), back.resume()), (vec!["2", "a"], "resumed; missed=2"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hello_comes_before_all_other_rules() {
+    for rule in ["reset = ['hi*']", "ephemeral = ['hi*']", "retain = ['message']"] {
+        let (mut world, first, _upstream) = live(&format!("{ASKED}{rule}\n")).await;
+        let events = first.held().events;
+        assert_eq!(events[0].data, "for the first");
+        assert_eq!(
+            events[1].id,
+            events[0].id.replace("-0", "-1"),
+            "the fence of this very generation: {rule}"
+        );
+        let (mut second, _) = admit(&mut world, "", &hello("for the second")).await;
+        assert_eq!(
+            (second.data().await, second.id().await),
+            (vec!["for the second".to_owned()], events[1].id.clone())
+        );
+    }
 }

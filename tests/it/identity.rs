@@ -49,7 +49,7 @@ async fn apart(config: &str, one: (&str, &str), other: (&str, &str)) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_tenants_id_shows_nothing_of_theirs() {
+async fn pitfall_an_id_of_one_session_shows_nothing_of_anothers() {
     for config in ["", SHARED] {
         for (one, other) in [
             (("/e", "\nAuthorization: Bearer 1"), ("/e", "\nAuthorization: Bearer 2")),
@@ -79,7 +79,7 @@ async fn two_anonymous_clients_share_nothing_by_default() {
 
 /// What cannot be known is answered alike: forged, another's, ended.
 #[tokio::test(start_paused = true)]
-async fn forged_anothers_and_ended_ids_are_answered_alike() {
+async fn pitfall_forged_anothers_and_ended_ids_are_answered_alike() {
     let mut world = World::new("");
     let mut other = Tenant::enter(&mut world, "/e", "\nCookie: a=1").await;
     other.upstream.events(["a"]).await;

@@ -58,6 +58,8 @@ mod logs;
 mod moving;
 /// An upstream that is away, or whose answers say so.
 mod outage;
+/// What bit others, each once.
+mod pitfalls;
 /// Answers to a POST, which go on with a GET.
 mod post;
 /// What presets are for, server by server.
@@ -80,6 +82,8 @@ mod rules;
 mod shared;
 /// A seeded world: many clients, cuts, stalls, losses and clock jumps, with invariants after each step.
 mod sim;
+/// What a client is sent: which answers are streams, what stays as it came, who gets ids, and where.
+mod stream;
 /// Clients that make an event of every blank line once they hold an id.
 mod stumbling;
 mod support;

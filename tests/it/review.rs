@@ -213,7 +213,7 @@ async fn an_upstream_that_resets_the_id_alone_takes_nobodys_place() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_download_after_a_stream_on_one_connection_may_wait() {
+async fn case_12_a_download_after_a_stream_on_one_connection_may_wait() {
     let mut world = World::new("");
     world.pipe = 3000;
     let (mut client, mut upstream) = world.open("/e").await;
