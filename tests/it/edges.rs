@@ -243,6 +243,29 @@ async fn a_body_that_fails_is_cut_after_all_that_came_before() {
     }
 }
 
+/// What the kernel has in its list of connections: a timer of at most 30 s runs although nothing is to be sent.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn case_12_the_kernel_looks_after_half_open_clients() {
+    within(async {
+        let (origin, _go) = slow().await;
+        let proxy = Proxy::to(origin.address);
+        let mut client = proxy.connect().await;
+        client.send(GET).await;
+        until(|| origin.heads().len() == 1).await;
+        until(|| {
+            let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+            let local = format!(":{:04X}", proxy.address.port());
+            let mut rows = table.lines().skip(1).map(|row| row.split_whitespace().collect::<Vec<_>>());
+            let row = rows.find(|row| row[1].ends_with(&local) && row[3] == "01").unwrap();
+            let (timer, hundredths) = row[5].split_once(':').unwrap();
+            timer == "02" && (1..=3000).contains(&u32::from_str_radix(hundredths, 16).unwrap())
+        })
+        .await;
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_panic_takes_nothing_else_down() {
     within(async {

@@ -222,3 +222,20 @@ async fn a_hello_comes_before_all_other_rules() {
         );
     }
 }
+
+/// ... which the fence behind them says; an event is given ours all the same.
+#[tokio::test(start_paused = true)]
+async fn case_15_ids_of_a_hello_stay_and_mean_the_then_tail() {
+    let said = "id: theirs\nevent: hi\ndata: 1\n\n";
+    let mut world = World::new(ASKED);
+    let (mut first, mut upstream) = world.open("/e").await;
+    upstream.send(said.to_owned() + "data: a\n\n").await;
+    let tail = first.id().await;
+    assert!(tail.ends_with("-1"), "{tail}");
+    let (mut second, _) = admit(&mut world, "", said).await;
+    assert_eq!(second.text(), format!("event: hi\ndata: 1\nid: theirs\nid: {tail}\n\n"));
+    upstream.events(["b"]).await;
+    assert_eq!((first.data().await.len(), second.data().await.len()), (3, 2));
+    let (mut back, _) = admit(&mut world, &tail, "").await;
+    assert_eq!(back.data().await, ["b"]);
+}
