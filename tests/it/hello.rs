@@ -71,7 +71,6 @@ async fn a_gapped_client_gets_exactly_one_with_the_fence() {
     let (mut world, mut first, mut upstream) = live(&config).await;
     let old = first.id().await;
     upstream.events(["b", "c"]).await;
-    let generation = old.replace("r0", "r1").replace("r1", "r0");
     for (id, reason) in [
         (old.clone(), "expired"),
         (old.replace("-1", "-99"), "ahead"),
@@ -80,7 +79,7 @@ async fn a_gapped_client_gets_exactly_one_with_the_fence() {
         let (mut gapped, _) = admit(&mut world, &id, &hello("again")).await;
         assert_eq!(gapped.data().await, ["again"]);
         assert_eq!(gapped.resume(), format!("gap; reason={reason}"));
-        assert_eq!(gapped.id().await, generation.replace("-1", "-3"));
+        assert_eq!(gapped.id().await, old.replace("-1", "-3"));
     }
 }
 
