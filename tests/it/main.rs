@@ -16,6 +16,8 @@ mod command;
 mod config;
 /// A client that its upstream refuses because of the connection that it had.
 mod conflict;
+/// Which tests show which statement of the contract.
+mod contract;
 /// Cookies that the upstream replaces.
 mod cookies;
 /// How many writes a client's events are.
