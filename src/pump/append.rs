@@ -15,7 +15,7 @@ use crate::{
     route::Route,
     rules::Class,
     sse::Frame,
-    window::Writer,
+    window::{Passed, Writer},
 };
 
 /// Which generation of a stream comes after this one. It is asked under a window's lock, and may take none that a
@@ -61,7 +61,8 @@ impl Appender {
             matches!(class, Class::Retained | Class::Reset)
         } else {
             let tail = writer.window().tail();
-            writer.pass(|| quiet::control(self.ids.control(frame, tail)));
+            let ours = self.ids.gives_back(frame);
+            writer.pass(|| Passed { ours, ..quiet::control(self.ids.control(frame, tail)) });
             false
         };
         let id = upstream_id(frame);
@@ -104,7 +105,8 @@ impl Appender {
             Class::Reset => self.reset(writer, frame, now),
             Class::Ephemeral => {
                 let tail = writer.window().tail();
-                writer.pass(|| self.ids.ephemeral(frame, tail).into());
+                let ours = self.ids.gives_back(frame);
+                writer.pass(|| Passed { ours, ..self.ids.ephemeral(frame, tail).into() });
             }
             Class::Stale => {}
         }

@@ -93,9 +93,19 @@ impl Numbering {
         self.write(frame, (!has_own).then_some(Position { generation, seq: 0 }), kept)
     }
 
-    /// An ephemeral event as clients get it: without an id of ours, and without one that would take ours from them.
+    /// A frame that has no place of its own carries ours all the same: that of the tail, where the frame would take the
+    /// client's from it, or shows the page another.
+    pub(super) fn gives_back(&self, frame: &Frame<'_>) -> bool {
+        match self.mode {
+            Ids::Keep => !self.theirs && frame.id().is_some(),
+            Ids::Replace => false,
+            Ids::Hidden => frame.is_event(),
+        }
+    }
+
+    /// An ephemeral event as clients get it: without an id of ours, unless it has to be given back.
     pub(super) fn ephemeral(&mut self, frame: &Frame<'_>, tail: Position) -> Bytes {
-        let position = (self.mode == Ids::Hidden).then_some(tail);
+        let position = self.gives_back(frame).then_some(tail);
         self.write(frame, position, false)
     }
 
@@ -103,8 +113,8 @@ impl Numbering {
     pub(super) fn control(&mut self, frame: &Frame<'_>, tail: Position) -> Bytes {
         match self.mode {
             Ids::Replace | Ids::Hidden => stamped(frame, false, None, 0).into(),
-            Ids::Keep if self.theirs || frame.id().is_none() => Bytes::copy_from_slice(frame.bytes()),
-            Ids::Keep => self.encode(frame, tail, false),
+            Ids::Keep if self.gives_back(frame) => self.encode(frame, tail, false),
+            Ids::Keep => Bytes::copy_from_slice(frame.bytes()),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::{
 
 /// A control frame as it is sent, with what of it is for those who stumble.
 pub(super) fn control(bytes: Bytes) -> Passed {
-    Passed { quiet: sse::quiet(&bytes), bytes }
+    Passed { quiet: sse::quiet(&bytes), ..bytes.into() }
 }
 
 /// Whole frames, with no blank line but those that end an event.

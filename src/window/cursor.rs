@@ -459,6 +459,9 @@ impl Cursor {
         let Some(parts) = window.take(&mut seat.place, room) else { return Poll::Ready(Step::Behind) };
         if parts.events > 0 {
             *numbered = live.0.high_water.is_none() || window.is_found_by(&seat.place);
+        } else if parts.bytes() > 0 {
+            // An id may come behind the last event, too.
+            *numbered |= parts.ours || window.is_found_by_name(&seat.place);
         }
         let ended = window.ended();
         self.seen = None;

@@ -141,6 +141,8 @@ pub struct Parts {
     pub pieces: SmallVec<[Bytes; 1]>,
     /// How many events are among them.
     pub events: u64,
+    /// There is a frame among them that is no retained event and has an id of ours.
+    pub ours: bool,
     bytes: usize,
 }
 
@@ -329,7 +331,12 @@ impl Window {
 
     /// Whether a client here holds an id by which it is found when it comes back: one of ours, or of the upstream's.
     pub(super) fn is_found_by(&self, place: &Place) -> bool {
-        self.names.are_ours_at(place.next) || (self.found_by_names && self.names.are_theirs_at(place.next))
+        self.names.are_ours_at(place.next) || self.is_found_by_name(place)
+    }
+
+    /// Whether it may hold one of the upstream's, by which it is found.
+    pub(super) fn is_found_by_name(&self, place: &Place) -> bool {
+        self.found_by_names && self.names.are_theirs_at(place.next)
     }
 
     /// What is here from the event on that a position names; `None` where that event is gone.
@@ -459,6 +466,7 @@ impl Window {
                 Some((ordinal, after)) if after < place.next => {
                     place.ordinal = ordinal + 1;
                     parts.push(self.passing.get(ordinal, place.stumbles));
+                    parts.ours |= self.passing.is_ours(ordinal);
                     continue;
                 }
                 Some((_, after)) => after,

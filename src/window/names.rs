@@ -13,10 +13,18 @@ pub(super) struct Names {
     /// Those of earlier generations. Whoever brings one that comes again may have it from before.
     past: HashSet<u64>,
     hasher: RandomState,
-    /// The event from which on clients hold ids of the upstream's.
-    from: Option<u64>,
+    /// The event with which clients came to hold ids of the upstream's, or behind which one came alone.
+    from: Option<First>,
     /// They hold no other.
     expected: bool,
+}
+
+/// The first id of the upstream's.
+#[derive(Clone, Copy, Debug)]
+struct First {
+    number: u64,
+    /// It came alone: whoever has the event may have the id, or not.
+    lone: bool,
 }
 
 /// What an id stands for.
@@ -35,7 +43,7 @@ impl Names {
     /// frame. One that is repeated keeps its first meaning, even when that is gone, so that a resume may repeat events
     /// and skips none. Says whether it is.
     pub(super) fn note(&mut self, id: &[u8], lone: bool, low: u64, tail: u64) -> bool {
-        self.from.get_or_insert(tail + u64::from(lone));
+        self.from.get_or_insert(First { number: tail, lone });
         self.place(id, lone, low, tail)
     }
 
@@ -89,14 +97,14 @@ impl Names {
         self.expected = true;
     }
 
-    /// A client whose next event is this one holds an id of ours.
+    /// A client whose next event is this one may hold an id of ours.
     pub(super) fn are_ours_at(&self, next: u64) -> bool {
-        !self.expected && self.from.is_none_or(|number| next <= number)
+        !self.expected && self.from.is_none_or(|first| next <= first.number + u64::from(first.lone))
     }
 
     /// ... or one that the upstream sent here.
     pub(super) fn are_theirs_at(&self, next: u64) -> bool {
-        self.from.is_some_and(|number| next > number)
+        self.from.is_some_and(|first| next > first.number)
     }
 
     /// A new generation begins, and no id from before is a place in it; nor is it when it comes again: an upstream
@@ -156,7 +164,7 @@ mod tests {
         names.expect();
         assert_eq!(held(&names, 9), (false, false), "that of a client who brought one is no place here");
         assert!(!names.note(b"2", true, 9, 9) && names.note(b"2", true, 9, 10));
-        assert_eq!((held(&names, 9), held(&names, 11)), ((false, false), (false, true)));
+        assert_eq!((held(&names, 9), held(&names, 10)), ((false, false), (false, true)));
     }
 
     #[test]

@@ -17,12 +17,14 @@ pub struct Passed {
     pub bytes: Bytes,
     /// What of it those get who stumble over frames without data: part of the same bytes, or nothing.
     pub quiet: Range<usize>,
+    /// It carries an id of ours, by which whoever has it can come back.
+    pub ours: bool,
 }
 
 impl From<Bytes> for Passed {
-    /// One over which nobody stumbles.
+    /// One over which nobody stumbles, without an id of ours.
     fn from(bytes: Bytes) -> Self {
-        Self { quiet: 0..bytes.len(), bytes }
+        Self { quiet: 0..bytes.len(), bytes, ours: false }
     }
 }
 
@@ -74,6 +76,12 @@ impl Passing {
             true => passed.bytes.slice(passed.quiet.clone()),
             false => passed.bytes.clone(),
         })
+    }
+
+    /// It carries an id of ours.
+    pub(super) fn is_ours(&self, ordinal: u64) -> bool {
+        let at = ordinal.checked_sub(self.first).and_then(|at| usize::try_from(at).ok());
+        at.and_then(|at| self.frames.get(at)).is_some_and(|frame| frame.passed.ours)
     }
 
     /// What those cost that stand at or after `ordinal`.

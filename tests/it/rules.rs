@@ -151,3 +151,19 @@ async fn the_ids_of_some_types_can_stay() {
         assert!(ids[1].ends_with("-2") && ids[2].ends_with("-3"), "{ids:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn case_15_an_ephemeral_event_that_takes_the_id_away_gives_ours_back() {
+    for config in kinds("ephemeral = 'beat'") {
+        let mut world = World::new(&config);
+        let (mut client, mut upstream) = world.open("/e").await;
+        upstream.events(["a"]).await;
+        let id = client.id().await;
+        upstream.send("id\nevent: beat\ndata: b\n\n").await;
+        assert_eq!((client.data().await.len(), client.id().await), (2, id.clone()), "{config}");
+        drop(client);
+        upstream.events(["c"]).await;
+        let mut back = world.event_source("/e", &id).await;
+        assert_eq!((back.data().await, back.resume()), (vec!["c".to_owned()], "resumed; missed=1"));
+    }
+}

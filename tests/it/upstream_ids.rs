@@ -336,3 +336,28 @@ async fn sessions_of_a_shared_route_are_not_found_by_what_anybody_can_know() {
     asked.unwrap().send("id: 7\ndata: a\n\nid: 8\ndata: secret\n\n").await;
     is_foreign(&mut world, &event_source("/e", "7")).await;
 }
+
+/// Behind the last event an id may come alone, or with an ephemeral event: whoever holds it is waited for.
+#[tokio::test(start_paused = true)]
+async fn case_15_an_id_that_came_without_a_place_of_its_own_finds_the_session_again() {
+    for frame in ["id: 8\n\n", ": c\nid: 8\n\n", "id: 8\nevent: beat\ndata: b\n\n"] {
+        for before in [": c\n\n", "data: a\n\n"] {
+            let mut world = world("[[route]]\npath = '/e'\nephemeral = 'beat'\n");
+            // Its session counts as one whose upstream sends ids: it never holds one of ours.
+            let mut client = world.send(&event_source("/e", "7")).await;
+            let mut upstream = world.origin.accept().await;
+            upstream.begin().await;
+            for part in [before, frame] {
+                upstream.send(part).await;
+                client.read().await;
+            }
+            assert_eq!((client.resume(), client.held().id.as_str()), ("foreign", "8"));
+            drop(client);
+            sleep(Duration::from_secs(60)).await;
+            upstream.events(["c"]).await;
+            let (mut back, asked) = back(&mut world, &event_source("/e", "8")).await;
+            assert!(asked.is_none(), "{before:?} {frame:?}");
+            assert_eq!((back.data().await, back.resume()), (vec!["c".to_owned()], "resumed; missed=1"));
+        }
+    }
+}
