@@ -9,6 +9,7 @@ use crate::{
     id::{Asked, Position},
     route::{Ids, Route, Stamp, has_own_origin},
     sse::carrier,
+    window::Gap,
 };
 
 /// The cursor of a client that comes back (HTML Standard 9.2.4).
@@ -123,6 +124,21 @@ pub fn prime(request: &request::Parts, route: &Route, fence: Position) -> Bytes 
     let mut frame = Vec::new();
     carrier(fence, &mut frame);
     frame.into()
+}
+
+/// What a client is told that cannot have what it missed, if it is told; `has` is the place of ours that it comes
+/// from, or one that is as much a gap. It is not moved: cut behind this, it finds the gap again. Where ids are hidden, a page that
+/// comes back has one of ours, and is to see none.
+#[must_use]
+pub fn notice(route: &Route, gap: Gap, has: Option<Position>) -> Option<Bytes> {
+    let event = route.gap_event.as_ref()?.frame(gap);
+    if route.ids != Ids::Hidden {
+        return Some(event);
+    }
+    let lines = event.strip_suffix(b"\n").unwrap_or(&event);
+    let mut frames = [lines, b"id\n\n"].concat();
+    has.iter().for_each(|has| carrier(has, &mut frames));
+    Some(frames.into())
 }
 
 /// Completes the head of a stream that we write the body of.

@@ -153,6 +153,15 @@ impl Asked {
         }
     }
 
+    /// The place that it asks for, if that is one of ours.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        match self {
+            Self::Ours(position) => Some(*position),
+            Self::Nothing | Self::Foreign(_) => None,
+        }
+    }
+
     /// The id as it may stand in a line of a stream, if it may.
     #[must_use]
     pub fn text(&self) -> Option<Bytes> {

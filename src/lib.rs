@@ -43,7 +43,7 @@
 //! net: drain
 //! body:
 //! fault: body seldom
-//! head: id route sse
+//! head: id route sse window
 //! pump: body id metrics route rules sse window
 //! registry: body dice fault head id metrics net pump route rules seldom window
 //! proxy: body dice drain fault head id metrics net pump registry route rules window

@@ -377,8 +377,8 @@ impl Stamped<'_> {
             cursor.set_stumbling();
         }
         let prime = self.route.prime && self.is_event_source && is_new(verdict) && !stumbles;
-        let notice = match (verdict, &self.route.gap_event) {
-            (Verdict::Gap(gap), Some(event)) => Some(event.frame(gap)),
+        let notice = match verdict {
+            Verdict::Gap(gap) => head::notice(self.route, gap, self.asked.position()),
             _ => None,
         };
         let start = Start {

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     body::Relay,
-    head::Head,
+    head::{self, Head},
     id::{Asked, Generation, Position},
     pump::{Greeter, now, quiet},
     rules::Hello,
@@ -66,7 +66,7 @@ impl Keeper {
         if let Some(hello) = &route.rules.hello {
             (said, body) = self.said(hello, Position { generation, seq: 0 }, body).await;
         }
-        let notice = route.gap_event.as_ref().map(|event| event.frame(Gap::Generation));
+        let notice = head::notice(&route, Gap::Generation, Some(lost.window.look(|window| window.tail())));
         // As lines between events: some of those who stay may stumble over more, and it means the same to the others.
         let said_to_all = said.as_deref().map(quiet);
         let told = notice.into_iter().chain(said_to_all).reduce(|one, two| [one, two].concat().into());

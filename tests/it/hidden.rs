@@ -226,3 +226,58 @@ async fn a_prime_is_in_a_shape_that_its_client_takes() {
         assert_eq!(back.data().await, ["a"]);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_gap_event_shows_no_id_of_ours_and_leaves_its_client_where_it_was() {
+    let told = "gap_event = { event = 'gap', data = '{reason}' }\nwindow = { events = 1 }\non_gap = 'replay'";
+    for config in kinds(told) {
+        let mut world = World::new(&config);
+        let (mut client, mut upstream) = world.open("/e").await;
+        upstream.events(["1"]).await;
+        let id = client.id().await;
+        drop(client);
+        upstream.events(["2", "3", "4"]).await;
+        let mut back = world.event_source("/e", &id).await;
+        back.read().await;
+        assert_eq!(back.resume(), "gap; reason=expired");
+        let all = back.text();
+        let held = reader::read(&back.body, &id);
+        assert_eq!(page(&held), seen(&[("expired", ""), ("4", "")]), "{config}");
+        // Cut behind it, it finds the gap again.
+        let told = all.split_inclusive("\n\n").take(2).collect::<String>();
+        let held = reader::read(told.as_bytes(), &id);
+        assert_eq!((page(&held), &held.id), (seen(&[("expired", "")]), &id));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_hold_what_tells_of_a_gap_shows_no_id_of_ours() {
+    let told = "on_break = 'hold'\ngap_event = { event = 'gap', data = '{reason}' }";
+    let mut world = World::new(&kinds(told)[1]);
+    let (mut client, mut upstream) = world.open("/e").await;
+    upstream.events(["1"]).await;
+    let id = client.id().await;
+    drop(upstream);
+    sleep(Duration::from_secs(1)).await;
+    let mut again = world.origin.accept().await;
+    again.begin().await;
+    assert_eq!(of(&mut client).await, seen(&[("1", ""), ("generation", "")]));
+    assert_eq!(client.id().await, id, "it has moved past nothing");
+    again.events(["2"]).await;
+    assert_eq!(of(&mut client).await, seen(&[("1", ""), ("generation", ""), ("2", "")]));
+}
+
+/// An ephemeral event brings a place of ours, and whoever holds it is waited for.
+#[tokio::test(start_paused = true)]
+async fn a_session_whose_client_has_had_ephemeral_events_alone_is_found_again() {
+    let mut world = World::new(&kinds("prime = false\nephemeral = 'beat'")[0]);
+    let (mut client, mut upstream) = world.open("/e").await;
+    upstream.send("event: beat\ndata: b\n\n").await;
+    let id = client.id().await;
+    assert!(id.ends_with("-0"), "{id}");
+    drop(client);
+    sleep(Duration::from_secs(60)).await;
+    upstream.events(["1"]).await;
+    let mut back = world.event_source("/e", &id).await;
+    assert_eq!((of(&mut back).await, back.resume()), (seen(&[("1", "")]), "resumed; missed=1"));
+}
