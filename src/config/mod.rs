@@ -13,7 +13,7 @@ use crate::{
         forward::{self, HostPolicy},
         stumbling::Stumbling,
     },
-    route::{Admit, Mode, Route},
+    route::Route,
     server,
 };
 
@@ -33,6 +33,7 @@ mod secret;
 mod sources;
 mod stumbling;
 mod value;
+mod warning;
 mod written;
 
 pub use fault::{Fault, Place};
@@ -133,7 +134,7 @@ impl Config {
             outage_hold: source.read(file.outage.hold.as_ref(), value::duration)?.unwrap_or(OUTAGE_HOLD),
             outage_statuses: statuses(source, &file.outage)?,
             drain_time: source.read(file.drain.time.as_ref(), value::duration)?.unwrap_or(DRAIN_TIME),
-            warnings: warnings(source, &file, &routes).into_iter().map(told).collect(),
+            warnings: warning::all(source, &file, &routes).into_iter().map(told).collect(),
             routes,
         })
     }
@@ -157,24 +158,4 @@ fn forward(source: file::Source<'_>, file: &file::File) -> Result<forward::Setti
         host: source.read(file.host.as_ref(), |text| value::choice(text, HOSTS))?.unwrap_or(default.host),
         forwarded: file.forwarded.map_or(default.forwarded, |forwarded| forwarded.0),
     })
-}
-
-/// Whoever has a stream's address could join a stream that others were let into by their credentials.
-fn warnings(source: file::Source<'_>, file: &file::File, routes: &[Route]) -> Vec<Fault> {
-    let open = |route: &&(&toml::Spanned<file::Route>, &Route)| {
-        route.1.mode == Mode::Shared && route.1.admit == Admit::None
-    };
-    let warning = |(written, route): (&toml::Spanned<file::Route>, &Route)| {
-        let forgotten = key::forgotten(route.key.as_ref()?);
-        let span = written.get_ref().key.as_ref()?.span();
-        let message = format!(
-            "`{}` is shared by all who ask, whatever credentials they have: the key leaves out {}",
-            route.name,
-            forgotten.join(" and ")
-        );
-        let parts: Vec<_> = forgotten.iter().map(|name| format!("\"header:{name}\"")).collect();
-        let remedy = format!("write `admit = \"upstream\"`, or add {} to the key", parts.join(" and "));
-        (!forgotten.is_empty()).then(|| wrong(message, remedy).at(source.place(span)))
-    };
-    file.route.iter().zip(routes).filter(|route| open(&route)).filter_map(warning).collect()
 }

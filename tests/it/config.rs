@@ -564,13 +564,45 @@ fn columns_count_characters() {
     refused("# é ü\r\nhost = \"ö\"", "r.toml:3:8: `ö` is not known here; write \"keep\" or \"upstream\"");
 }
 
+/// What is warned of in a route of this mode.
+fn warnings(mode: &str, rest: &str) -> Vec<String> {
+    let file = format!("{UPSTREAM}[[route]]\npath = \"/a\"\nmode = \"{mode}\"\n{rest}");
+    let warnings = resolve(&file, &Flags::default(), &[]).unwrap().warnings;
+    warnings.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn what_is_lost_to_who_comes_back_without_a_hello_is_warned_of() {
+    let both = "hello = \"hi\"\nretain = [\"a\"]\n";
+    assert_eq!(
+        warnings("shared", both),
+        [
+            "r.toml:6:10: what is not retained is lost to a client that comes back, and it gets no hello that would make \
+             it load that anew; name what may be lost as `ephemeral` in place of `retain`, or leave out `hello`"
+        ]
+    );
+    for line in both.lines() {
+        assert_eq!(warnings("shared", line), [""; 0]);
+    }
+    assert_eq!(warnings("shared", "hello = \"hi\"\nephemeral = [\"a\"]"), [""; 0]);
+}
+
+#[test]
+fn a_hello_of_a_private_stream_is_warned_of() {
+    for rest in ["hello = \"hi\"", "hello = \"hi\"\nretain = [\"a\"]"] {
+        assert_eq!(
+            warnings("private", rest),
+            [
+                "r.toml:5:9: `hello` has no effect on a private stream: its client has had the hello of the connection that \
+                 it comes back to; write `mode = \"shared\"`, or leave it out"
+            ]
+        );
+    }
+}
+
 #[test]
 fn who_shares_a_stream_without_being_asked_is_warned_of() {
-    let warnings = |rest: &str| {
-        let file = format!("{UPSTREAM}[[route]]\npath = \"/a\"\nmode = \"shared\"\n{rest}");
-        let warnings = resolve(&file, &Flags::default(), &[]).unwrap().warnings;
-        warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
-    };
+    let warnings = |rest: &str| warnings("shared", rest);
     assert_eq!(
         warnings("admit = \"none\"\nkey = [\"path\", \"cookie:sid\"]"),
         [

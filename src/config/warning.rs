@@ -1,0 +1,56 @@
+//! What is allowed and yet likely to be a mistake.
+
+use toml::Spanned;
+
+use super::{
+    fault::{Fault, wrong},
+    file::{self, Source},
+    key,
+};
+use crate::route::{Admit, Mode, Route};
+
+/// All warnings, in the order of the routes.
+pub(super) fn all(source: Source<'_>, file: &file::File, routes: &[Route]) -> Vec<Fault> {
+    let of = |(written, route): (&Spanned<file::Route>, &Route)| {
+        let written = written.get_ref();
+        [open(source, written, route), lost(source, written, route), idle_hello(source, written, route)]
+    };
+    file.route.iter().zip(routes).flat_map(of).flatten().collect()
+}
+
+/// Whoever has a stream's address could join a stream that others were let into by their credentials.
+fn open(source: Source<'_>, written: &file::Route, route: &Route) -> Option<Fault> {
+    if route.mode != Mode::Shared || route.admit != Admit::None {
+        return None;
+    }
+    let forgotten = key::forgotten(route.key.as_ref()?);
+    let message = format!(
+        "`{}` is shared by all who ask, whatever credentials they have: the key leaves out {}",
+        route.name,
+        forgotten.join(" and ")
+    );
+    let parts: Vec<_> = forgotten.iter().map(|name| format!("\"header:{name}\"")).collect();
+    let remedy = format!("write `admit = \"upstream\"`, or add {} to the key", parts.join(" and "));
+    let place = source.place(written.key.as_ref()?.span());
+    (!forgotten.is_empty()).then(|| wrong(message, remedy).at(place))
+}
+
+/// A new client loads what it needs when it is told hello. One that comes back is not told, and would need what it missed.
+fn lost(source: Source<'_>, written: &file::Route, route: &Route) -> Option<Fault> {
+    let (retain, _) = (written.retain.as_ref()?, written.hello.as_ref()?);
+    let message = "what is not retained is lost to a client that comes back, and it gets no hello that would \
+                   make it load that anew";
+    let remedy = "name what may be lost as `ephemeral` in place of `retain`, or leave out `hello`";
+    let place = source.place(retain.span());
+    (route.mode == Mode::Shared).then(|| wrong(message, remedy).at(place))
+}
+
+/// On a private stream everything that comes is its client's own, a hello too.
+fn idle_hello(source: Source<'_>, written: &file::Route, route: &Route) -> Option<Fault> {
+    let hello = written.hello.as_ref()?;
+    let message = "`hello` has no effect on a private stream: its client has had the hello of the connection that it \
+                   comes back to";
+    let remedy = "write `mode = \"shared\"`, or leave it out";
+    let place = source.place(hello.span());
+    (route.mode == Mode::Private).then(|| wrong(message, remedy).at(place))
+}
