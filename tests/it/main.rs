@@ -58,6 +58,8 @@ mod load;
 mod logs;
 /// Clients of a shared stream that came with an id which only the upstream knows.
 mod moving;
+/// Random rules, streams and cuts, against a naive model that keeps everything.
+mod naive;
 /// An upstream that is away, or whose answers say so.
 mod outage;
 /// What bit others, each once.
