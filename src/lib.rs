@@ -46,7 +46,7 @@
 //! head: id route sse window
 //! pump: body id metrics route rules sse window
 //! registry: body dice fault head id metrics net pump route rules seldom window
-//! proxy: body dice drain fault head id metrics net pump registry route rules window
+//! proxy: body dice drain fault head id metrics net pump registry route window
 //! server: body drain net
 //! admin: body metrics
 //! log:

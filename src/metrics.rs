@@ -3,7 +3,7 @@
 //! Labels are closed enums and names of routes, never keys, paths or anything else that a client chose. Series
 //! are looked up once, when a handle is made; counting is then one relaxed atomic addition.
 
-use std::{fmt, fmt::Write as _, hash::Hash, marker::PhantomData, sync::Arc};
+use std::{fmt, fmt::Write as _, hash::Hash, sync::Arc};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, LabelSetEncoder, text},
@@ -11,9 +11,11 @@ use prometheus_client::{
     registry::Registry,
 };
 
+mod handle;
 mod label;
 
-pub use label::{Admission, Admitting, Answer, Connect, Cut, Dropped, End, Kind, Label, Outcome};
+pub use handle::{Counts, Held, Level, Levels};
+pub use label::{Admission, Admitting, Answer, Connect, Cut, Dropped, End, Hello, Kind, Label, Outcome};
 
 /// The media type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -50,11 +52,18 @@ pub struct RouteMetrics {
     pub ends: Counts<End>,
     /// Why clients were cut.
     pub cuts: Counts<Cut>,
+    /// How much of the hello that a connection was to begin with came in time.
+    pub hellos: Counts<Hello>,
+    /// Requests for event streams whose upstream has not sent a head.
+    pub heads_awaited: Level,
+    /// Upstream connections that stand in the middle of a frame.
+    pub partial_frames: Level,
     events: Counter,
     bytes: Counter,
     replayed: Counter,
     resets: Counter,
     repeated_ids: Counter,
+    untyped: Counter,
     dropped: Counts<Dropped>,
 }
 
@@ -128,6 +137,11 @@ impl RouteMetrics {
         self.repeated_ids.inc();
     }
 
+    /// A rule asked for the type of an event that has none which can be read.
+    pub fn untyped(&self) {
+        self.untyped.inc();
+    }
+
     /// A guard dropped so many events.
     pub fn dropped(&self, how: Dropped, events: usize) {
         self.dropped.add(how, events as u64);
@@ -136,98 +150,6 @@ impl RouteMetrics {
     /// `events` retained events were sent to a client that came back for them.
     pub fn replayed(&self, events: u64) {
         self.replayed.inc_by(events);
-    }
-}
-
-/// A number that rises and falls. Clones share it.
-#[derive(Clone, Debug)]
-pub struct Level(Gauge);
-
-impl Level {
-    /// One more, until the guard is dropped.
-    #[must_use = "the level falls again when this is dropped"]
-    pub fn hold(&self) -> Held {
-        self.0.inc();
-        Held(self.0.clone())
-    }
-
-    /// Says what the number is now.
-    pub fn set(&self, value: usize) {
-        self.0.set(i64::try_from(value).unwrap_or(i64::MAX));
-    }
-
-    /// So many more.
-    pub fn raise(&self, by: usize) {
-        self.0.inc_by(i64::try_from(by).unwrap_or(i64::MAX));
-    }
-
-    /// So many less.
-    pub fn lower(&self, by: usize) {
-        self.0.dec_by(i64::try_from(by).unwrap_or(i64::MAX));
-    }
-
-    /// What the number is now.
-    #[must_use]
-    pub fn get(&self) -> i64 {
-        self.0.get()
-    }
-}
-
-/// One of a [`Level`]; dropping it takes it away.
-#[derive(Debug)]
-pub struct Held(Gauge);
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
-}
-
-/// A [`Level`] for each value of a label. Clones share them.
-#[derive(Clone, Debug)]
-pub struct Levels<L> {
-    all: Arc<[Level]>,
-    label: PhantomData<L>,
-}
-
-impl<L: Label> Levels<L> {
-    fn new(series: impl Fn(L) -> Gauge) -> Self {
-        Self { all: L::ALL.iter().map(|label| Level(series(*label))).collect(), label: PhantomData }
-    }
-
-    /// One more of this value, until the guard is dropped.
-    #[must_use = "the level falls again when this is dropped"]
-    pub fn hold(&self, label: L) -> Held {
-        self.all[label.place()].hold()
-    }
-}
-
-/// A counter for each value of a label. Clones share them.
-#[derive(Clone, Debug)]
-pub struct Counts<L> {
-    all: Arc<[Counter]>,
-    label: PhantomData<L>,
-}
-
-impl<L: Label> Counts<L> {
-    fn new(series: impl Fn(L) -> Counter) -> Self {
-        Self { all: L::ALL.iter().map(|label| series(*label)).collect(), label: PhantomData }
-    }
-
-    /// Counts one of this value.
-    pub fn count(&self, label: L) {
-        self.add(label, 1);
-    }
-
-    /// Counts so many of this value.
-    pub fn add(&self, label: L, count: u64) {
-        self.all[label.place()].inc_by(count);
-    }
-
-    /// How many of this value were counted.
-    #[must_use]
-    pub fn get(&self, label: L) -> u64 {
-        self.all[label.place()].get()
     }
 }
 
@@ -240,11 +162,15 @@ struct Families {
     replayed: Family<Route, Counter>,
     resets: Family<Route, Counter>,
     repeated_ids: Family<Route, Counter>,
+    untyped: Family<Route, Counter>,
+    heads_awaited: Family<Route, Gauge>,
+    partial_frames: Family<Route, Gauge>,
     answers: Family<Of<Answer>, Counter>,
     admissions: Family<Of<Admission>, Counter>,
     connects: Family<Of<Connect>, Counter>,
     ends: Family<Of<End>, Counter>,
     cuts: Family<Of<Cut>, Counter>,
+    hellos: Family<Of<Hello>, Counter>,
     dropped: Family<Of<Dropped>, Counter>,
 }
 
@@ -261,6 +187,17 @@ impl Families {
                 "respool_repeated_ids",
                 "Ids that an upstream used again for another place",
             ),
+            untyped: family(to, "respool_untyped_events", "Events without a type where a rule asks for one"),
+            heads_awaited: family(
+                to,
+                "respool_heads_awaited",
+                "Requests for event streams whose upstream has sent no head",
+            ),
+            partial_frames: family(
+                to,
+                "respool_partial_frames",
+                "Upstream connections that stand in the middle of a frame",
+            ),
             answers: family(to, "respool_answers", "Requests for event streams, by how they were answered"),
             admissions: family(to, "respool_admissions", "Admissions to shared streams, by their answer"),
             connects: family(
@@ -270,6 +207,7 @@ impl Families {
             ),
             ends: family(to, "respool_stream_ends", "Streams that ended, by how"),
             cuts: family(to, "respool_clients_cut", "Clients cut, by why"),
+            hellos: family(to, "respool_hellos", "Hellos of connections, by how much of them came in time"),
             dropped: family(
                 to,
                 "respool_guarded_events",
@@ -292,6 +230,10 @@ impl Families {
             replayed: self.replayed.get_or_create_owned(&route),
             resets: self.resets.get_or_create_owned(&route),
             repeated_ids: self.repeated_ids.get_or_create_owned(&route),
+            untyped: self.untyped.get_or_create_owned(&route),
+            heads_awaited: Level(self.heads_awaited.get_or_create_owned(&route)),
+            partial_frames: Level(self.partial_frames.get_or_create_owned(&route)),
+            hellos: counts(&self.hellos, name),
             dropped: counts(&self.dropped, name),
         }
     }

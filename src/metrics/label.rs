@@ -132,6 +132,18 @@ label! {
 }
 
 label! {
+    /// How much came, in time, of the hello that a connection was to begin with.
+    Hello, "hello" {
+        /// All of its events.
+        Complete = "complete",
+        /// Some of them.
+        Partial = "partial",
+        /// Not one.
+        None = "none",
+    }
+}
+
+label! {
     /// Why a client was cut.
     Cut, "reason" {
         /// Its upstream was lost.

@@ -2,14 +2,14 @@
 
 use std::{
     fmt,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
-use tokio::time::timeout;
 
 use crate::{
-    body::Relay, id::Position, net::BoxFuture, pump::Greeter, registry::Spoken, route::Ids, rules::Hello,
+    body::Relay, id::Position, metrics::RouteMetrics, net::BoxFuture, pump::Greeter, registry::Spoken,
 };
 
 /// A hello on its way. Dropping it drops the connection that it comes by.
@@ -24,10 +24,9 @@ impl Greeting {
 
     /// The hello of the connection on which a client was admitted. The connection is dropped behind it.
     #[must_use]
-    pub fn read(hello: Hello, ids: Ids, limit: usize, fence: Position, mut body: Relay) -> Self {
+    pub fn read(mut greeter: Greeter, fence: Position, mut body: Relay, metrics: Arc<RouteMetrics>) -> Self {
         Self(Box::pin(async move {
-            let mut greeter = Greeter::new(&hello, ids, limit);
-            let _ = timeout(hello.wait, greeter.read(&mut body)).await;
+            greeter.read_in_time(&mut body, &metrics).await;
             greeter.finish(fence, body).0
         }))
     }

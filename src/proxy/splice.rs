@@ -30,7 +30,7 @@ use crate::{
     id::{Asked, Position},
     metrics::{self, Connect, Metrics, RouteMetrics},
     net::{BoxFuture, Control},
-    pump::now,
+    pump::{Greeter, now},
     registry::{Answer, Entry, Joined, Live, Registry, Rejoin, Upstream},
     route::{Admit, CursorQuery, Ids, Key, Keyer, Mode, Route, Routes, has_own_origin},
     window::{Gap, Verdict},
@@ -278,8 +278,9 @@ impl Call {
             }
         };
         let limit = self.shared.registry.limits().event;
-        let (ids, fence) = (self.route.ids, joined.cursor.fence());
-        let greeting = hello.map(|hello| Greeting::read(hello, ids, limit, fence, body));
+        let greeter = hello.map(|hello| Greeter::new(&hello, self.route.ids, limit));
+        let (fence, metrics) = (joined.cursor.fence(), self.metrics.clone());
+        let greeting = greeter.map(|greeter| Greeting::read(greeter, fence, body, metrics));
         Ok(self.joined(head, joined, greeting))
     }
 

@@ -91,6 +91,9 @@ impl Appender {
     /// Appends an event; says as what. `None`, if it was here before a loss, and is not taken again.
     fn event(&mut self, writer: &mut Writer<'_>, frame: &Frame<'_>, now: Instant) -> Option<Class> {
         let kind = self.route.rules.kind(frame);
+        if kind.is_none() && self.route.rules.look() {
+            self.metrics.untyped();
+        }
         let class = self.route.rules.class(kind.as_deref());
         if class == Class::Retained && !self.is_new(writer, frame) {
             return None;

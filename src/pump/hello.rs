@@ -11,10 +11,12 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame as BodyFrame};
 use http_body_util::BodyExt as _;
+use tokio::time::timeout;
 
 use crate::{
     body::{BoxError, Relay},
     id::Position,
+    metrics::{self, RouteMetrics},
     route::Ids,
     rules::Hello,
     sse::{Frame, Splitter, TooLong, carrier, stamp},
@@ -71,6 +73,16 @@ impl Greeter {
                 None => self.end(Ok(())),
             }
         }
+    }
+
+    /// The same, for as long as the rule says; counts how much of it came.
+    pub async fn read_in_time(&mut self, body: &mut Relay, metrics: &RouteMetrics) {
+        let _ = timeout(self.hello.wait, self.read(body)).await;
+        metrics.hellos.count(match self.events {
+            0 => metrics::Hello::None,
+            events if events < self.hello.events => metrics::Hello::Partial,
+            _ => metrics::Hello::Complete,
+        });
     }
 
     fn end(&mut self, end: Result<(), BoxError>) {

@@ -29,7 +29,7 @@ use tokio::time::Sleep;
 use crate::{
     body::{BoxError, Relay},
     id::Position,
-    metrics::RouteMetrics,
+    metrics::{Held, RouteMetrics},
     route::Route,
     sse::{Splitter, TooLong},
     window::{Audience, Budget, LiveWindow},
@@ -98,6 +98,8 @@ pub struct Pump {
     lingerers: Lingerers,
     /// What was charged for the frame that is not complete.
     charged: usize,
+    /// There is one.
+    partial: Option<Held>,
     gathered: Gathered,
 }
 
@@ -175,6 +177,7 @@ impl Pump {
             relieve: parts.relieve,
             lingerers: parts.lingerers,
             charged: 0,
+            partial: None,
             gathered: Gathered::default(),
         }
     }
@@ -288,6 +291,11 @@ impl Pump {
         }
         self.budget.charge(self.charged, self.splitter.held());
         self.charged = self.splitter.held();
+        self.partial = match self.partial.take() {
+            _ if self.charged == 0 => None,
+            None => Some(self.appender.metrics.partial_frames.hold()),
+            held => held,
+        };
         if let Some(guarding) = &mut self.appender.guarding {
             guarding.settle(now);
         }

@@ -46,7 +46,7 @@ enum Source {
 pub(super) struct Keeper {
     pub(super) registry: Registry,
     pub(super) stream: Arc<SharedStream>,
-    metrics: RouteMetrics,
+    pub(super) metrics: RouteMetrics,
     /// The clients that were attached when the upstream was lost, the one admitted last at the end.
     candidates: Vec<Arc<Parts>>,
     /// The upstream's last own id.
@@ -137,11 +137,13 @@ impl Keeper {
         let parts = asker.as_ref().map(|asker| asker.request.clone()).or(request);
         let call = self.registry.ask(self.request(parts.as_deref())?);
         let is_pin = parts.is_none();
+        let awaited = self.metrics.heads_awaited.hold();
         let answer = match &asker {
             Some(asker) => self.while_wanted(asker, call).await?,
             None if is_pin => call.await,
             None => self.while_expected(call).await?,
         };
+        drop(awaited);
         self.away = None;
         match answer {
             Ok(response) => {

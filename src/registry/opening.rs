@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::response;
-use tokio::{sync::oneshot, time::timeout};
+use tokio::sync::oneshot;
 
 use super::{
     Joined,
@@ -159,7 +159,7 @@ impl Keeper {
     /// Reads the hello of the pump's connection.
     async fn said(&self, hello: &Hello, fence: Position, mut body: Relay) -> (Option<Bytes>, Relay) {
         let mut greeter = Greeter::new(hello, self.stream.route.ids, self.registry.0.limits.event);
-        let _ = timeout(hello.wait, greeter.read(&mut body)).await;
+        greeter.read_in_time(&mut body, &self.metrics).await;
         greeter.finish(fence, body)
     }
 }

@@ -82,9 +82,14 @@ impl Rules {
     /// The type of an event, if it has one and a rule looks at it.
     #[must_use]
     pub fn kind<'a>(&self, frame: &'a Frame<'_>) -> Option<Cow<'a, str>> {
+        if self.look() { self.kind.of(frame) } else { None }
+    }
+
+    /// What becomes of an event depends on its type.
+    #[must_use]
+    pub fn look(&self) -> bool {
         let sets = [&self.reset, &self.ephemeral, &self.retain];
-        let looks = !self.guards.is_empty() || sets.iter().any(|set| set.is_some());
-        if looks { self.kind.of(frame) } else { None }
+        !self.guards.is_empty() || sets.iter().any(|set| set.is_some())
     }
 
     /// What becomes of an event of this type, as far as guards let it pass. An event without a type is retained,

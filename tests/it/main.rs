@@ -60,6 +60,8 @@ mod logs;
 mod moving;
 /// Random rules, streams and cuts, against a naive model that keeps everything.
 mod naive;
+/// Odd input: what becomes of it, and that it is no matter of other streams.
+mod odd;
 /// An upstream that is away, or whose answers say so.
 mod outage;
 /// What bit others, each once.

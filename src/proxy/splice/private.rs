@@ -23,6 +23,7 @@ use crate::{
     metrics::{self, Connect},
     net::Peer,
     proxy::{
+        outage::Patient,
         stream::{Body, Home, Kind},
         unnumbered::unnumbered,
     },
@@ -103,7 +104,11 @@ impl Call {
         let body = std::mem::replace(&mut self.body, body::empty());
         let body =
             if body.is_end_stream() { body } else { Watched { body, whole: whole.clone() }.boxed_unsync() };
+        // Any other request is none for a stream, as far as is known.
+        let is_awaited = self.parts.extensions.get::<Patient>().is_some();
+        let awaited = is_awaited.then(|| self.metrics.heads_awaited.hold());
         let (head, body) = self.ask(body).await?.into_parts();
+        drop(awaited);
         if !head::is_stream(&head) {
             let former = if bodiless { self.former(head.status) } else { None };
             return Ok(match former {

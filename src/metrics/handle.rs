@@ -1,0 +1,99 @@
+//! What counting is done by: handles on series that were looked up once.
+
+use std::{marker::PhantomData, sync::Arc};
+
+use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
+
+use super::Label;
+
+/// A number that rises and falls. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Level(pub(super) Gauge);
+
+impl Level {
+    /// One more, until the guard is dropped.
+    #[must_use = "the level falls again when this is dropped"]
+    pub fn hold(&self) -> Held {
+        self.0.inc();
+        Held(self.0.clone())
+    }
+
+    /// Says what the number is now.
+    pub fn set(&self, value: usize) {
+        self.0.set(i64::try_from(value).unwrap_or(i64::MAX));
+    }
+
+    /// So many more.
+    pub fn raise(&self, by: usize) {
+        self.0.inc_by(i64::try_from(by).unwrap_or(i64::MAX));
+    }
+
+    /// So many less.
+    pub fn lower(&self, by: usize) {
+        self.0.dec_by(i64::try_from(by).unwrap_or(i64::MAX));
+    }
+
+    /// What the number is now.
+    #[must_use]
+    pub fn get(&self) -> i64 {
+        self.0.get()
+    }
+}
+
+/// One of a [`Level`]; dropping it takes it away.
+#[derive(Debug)]
+pub struct Held(Gauge);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// A [`Level`] for each value of a label. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Levels<L> {
+    all: Arc<[Level]>,
+    label: PhantomData<L>,
+}
+
+impl<L: Label> Levels<L> {
+    pub(super) fn new(series: impl Fn(L) -> Gauge) -> Self {
+        Self { all: L::ALL.iter().map(|label| Level(series(*label))).collect(), label: PhantomData }
+    }
+
+    /// One more of this value, until the guard is dropped.
+    #[must_use = "the level falls again when this is dropped"]
+    pub fn hold(&self, label: L) -> Held {
+        self.all[label.place()].hold()
+    }
+}
+
+/// A counter for each value of a label. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Counts<L> {
+    all: Arc<[Counter]>,
+    label: PhantomData<L>,
+}
+
+impl<L: Label> Counts<L> {
+    pub(super) fn new(series: impl Fn(L) -> Counter) -> Self {
+        Self { all: L::ALL.iter().map(|label| series(*label)).collect(), label: PhantomData }
+    }
+
+    /// Counts one of this value.
+    pub fn count(&self, label: L) {
+        self.add(label, 1);
+    }
+
+    /// Counts so many of this value.
+    pub fn add(&self, label: L, count: u64) {
+        self.all[label.place()].inc_by(count);
+    }
+
+    /// How many of this value were counted.
+    #[must_use]
+    pub fn get(&self, label: L) -> u64 {
+        self.all[label.place()].get()
+    }
+}
