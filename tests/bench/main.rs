@@ -13,6 +13,8 @@ mod load;
 mod measure;
 /// What is said upstream.
 mod source;
+/// An event whose type stands in its data.
+mod typed;
 /// One server under load.
 mod world;
 
@@ -54,9 +56,10 @@ fn main() -> ExitCode {
     let quick = has("--quick") || !has("--bench");
     let scale = if quick { QUICK } else { FULL };
     let only = arguments.iter().find(|argument| !argument.starts_with('-'));
-    let groups: [(&str, Group); 5] = [
+    let groups: [(&str, Group); 6] = [
         ("delivery", delivery),
         ("private", private),
+        ("rules", rules),
         ("resume", resume),
         ("idle", idle),
         ("retained", retained),
@@ -106,6 +109,29 @@ fn private(scale: &Scale, table: &mut Table) {
         let least = floor.cost(|world| world.steady(scale.events, 50));
         let ours = respool.cost(|world| world.steady(scale.events, 50));
         table.add("private streams, steady: CPU of an event", "× floor", None, ratio(ours, least));
+    }
+}
+
+/// What it costs to read a type: alone, and as a part of a private stream's event.
+fn rules(scale: &Scale, table: &mut Table) {
+    let (last, first) =
+        (typed::Event::new(2000, typed::Stands::Last), typed::Event::new(2000, typed::Stands::First));
+    let clients = scale.clients / 5;
+    let (mut plain, mut ruled) = (World::respool(1000), World::respool(1000));
+    plain.join("/private", clients);
+    ruled.join("/ruled", clients);
+    for world in [&mut plain, &mut ruled] {
+        world.source.wait_for(clients);
+        world.steady(5, 50);
+    }
+    for _ in 0..scale.rounds {
+        let each =
+            |event: &typed::Event| event.read(scale.retained).as_secs_f64() * 1e6 / scale.retained as f64;
+        table.add("a type found by pointer in a 2 KB event", "µs", Some(2.0), each(&last));
+        table.add("... where it stands first", "µs", None, each(&first));
+        let without = plain.cost(|world| world.steady(scale.events, 50));
+        let with = ruled.cost(|world| world.steady(scale.events, 50));
+        table.add("private streams with a rule, steady: CPU", "× without", None, ratio(with, without));
     }
 }
 

@@ -44,7 +44,7 @@ impl World {
         world
     }
 
-    /// The real program, with shared streams below `/shared`, private ones elsewhere, and windows of so many
+    /// The real program, with shared streams at `/shared`, private ones elsewhere, with a rule at `/ruled`, and windows of so many
     /// events, whatever their bytes and age.
     pub(crate) fn respool(window: u64) -> Self {
         let source = Source::start();
@@ -60,6 +60,10 @@ path = "/shared"
 mode = "shared"
 key = ["path"]
 admit = "none"
+[[route]]
+path = "/ruled"
+type = "/pad"
+ephemeral = ["heartbeat"]
 "#,
             source.address
         );
