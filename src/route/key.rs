@@ -5,7 +5,7 @@ use std::{fmt, hash::Hasher};
 use http::{HeaderMap, HeaderName, Uri, header, request::Parts};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-use super::{KeyPart, Route, query::decoded};
+use super::{KeyPart, Mode, Route, query::decoded};
 
 /// What two requests have in common that mean the same stream. It is a keyed hash: nothing can be read from it,
 /// and nobody outside can make two requests meet.
@@ -63,6 +63,21 @@ impl Keyer {
             Some(parts) => parts.iter().for_each(|part| sum.part(part, request, &query)),
             None => sum.everything(request, &query),
         }
+        Key(sum.finish())
+    }
+
+    /// The key of a stream of one client's own. Where others share by less than all that could mean somebody else, since
+    /// the upstream is asked about each of them, nobody is asked about who comes back to this one: all of it counts, but a
+    /// query that the route leaves out.
+    #[must_use]
+    pub fn own_key(&self, route: &Route, request: &Parts) -> Key {
+        let key = self.key(route, request);
+        if route.mode != Mode::Shared || route.key.is_none() {
+            return key;
+        }
+        let mut sum = Sum(self.0);
+        sum.add(&key.0.to_be_bytes());
+        sum.everything(request, "");
         Key(sum.finish())
     }
 

@@ -191,3 +191,33 @@ async fn who_may_mean_something_else_to_some_server_shares_nothing() {
         assert!(meets(key, one, one).await, "{key} {one:?}");
     }
 }
+
+/// Where the key of a shared route leaves credentials out, the upstream is asked about each client; about one that comes
+/// back to a stream of its own nobody is.
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_ones_own_on_a_shared_route_is_for_nobody_else() {
+    for admit in ["upstream", "none"] {
+        let route = "key = ['path']\nstamp = 'always'\nids = 'replace'\n";
+        let mut world = World::new(&format!("{SHARED}{route}admit = '{admit}'\n"));
+        for request in ["POST /e HTTP/1.1\nHost: h\nContent-Length: 0", &event_source("/e", "17")] {
+            let mut owner = world.send(&format!("{request}\nAuthorization: me")).await;
+            let mut upstream = world.origin.accept().await;
+            upstream.begin().await;
+            upstream.events(["a"]).await;
+            let id = owner.id().await;
+            upstream.events(["the owner's"]).await;
+            for (credentials, its_own) in
+                [("", false), ("\nAuthorization: you", false), ("\nAuthorization: me", true)]
+            {
+                let mut client = world.send(&(event_source("/e", &id) + credentials)).await;
+                settle().await;
+                if let Some(mut asked) = world.origin.waiting().await {
+                    asked.refuse(403).await;
+                }
+                client.read().await;
+                assert_eq!(client.status, if its_own { 200 } else { 403 }, "{credentials}");
+                assert_eq!(client.text().contains("the owner's"), its_own, "{credentials}");
+            }
+        }
+    }
+}
