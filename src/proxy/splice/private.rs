@@ -110,6 +110,9 @@ impl Call {
             if body.is_end_stream() { body } else { Watched { body, whole: whole.clone() }.boxed_unsync() };
         let (head, body) = self.ask(body).await?.into_parts();
         if !head::is_stream(&head) {
+            if self.may_share(bodiless) {
+                self.shared.admissions.said_no(&self.visit(false));
+            }
             let former = if bodiless { self.former(head.status) } else { None };
             return Ok(match former {
                 Some((joined, head)) => self.rejoined(joined, &head),
@@ -123,7 +126,7 @@ impl Call {
         let foreign = verdict == Verdict::Foreign;
         let (key, from, route) = (self.own_key(), self.address(), self.route.clone());
         let home = (foreign && self.may_share(bodiless))
-            .then(|| Home { key: self.key, request: self.for_the_pump() });
+            .then(|| Home { key: self.key, request: self.as_a_member() });
         let (by_get, shared) = (self.parts.method == Method::GET, home.as_ref().map(|home| home.key));
         let opened = Opened {
             key,
