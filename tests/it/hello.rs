@@ -191,3 +191,23 @@ async fn a_type_in_the_data_says_hello_too_and_a_pin_keeps_its_own_to_itself() {
     let (mut back, _) = admit(&mut world, &client.held().events[0].id, connected).await;
     assert_eq!(back.data().await, ["{\"type\":\"y\"}"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_cuts_who_waits_for_a_hello() {
+    let mut world = World::new(
+        "[[route]]\npath = '/e'\nmode = 'shared'\nhello = ['hi']\nhello_wait = '1m'\nheartbeat = 'none'\n",
+    );
+    let (mut client, mut upstream) = world.open("/e").await;
+    upstream.send("event: hi\ndata: 1\n\ndata: a\n\n").await;
+    let mut waiting = world.send(&event_source("/e", "")).await;
+    let mut asked = world.origin.accept().await;
+    asked.begin().await;
+    waiting.read().await;
+    assert_eq!((waiting.status, waiting.end), (200, None));
+    world.app.drain().begin();
+    tokio::time::sleep(world.app.drain().time()).await;
+    client.read().await;
+    waiting.read().await;
+    assert_eq!((client.end, waiting.end), (Some(Ended::Cut), Some(Ended::Cut)));
+    assert_eq!(waiting.text(), "");
+}
