@@ -12,8 +12,8 @@ pub(super) fn part(text: &str) -> Result<KeyPart, Wrong> {
         ("path", None) => Ok(KeyPart::Path),
         ("host", None) => Ok(KeyPart::Host),
         ("query", None) => Ok(KeyPart::Query),
-        ("query", Some(name)) if !name.is_empty() => Ok(KeyPart::Parameter(name.to_owned())),
-        ("cookie", Some(name)) if !name.is_empty() => Ok(KeyPart::Cookie(name.to_owned())),
+        ("query", Some(name)) if has_none_of(name, "&=#") => Ok(KeyPart::Parameter(name.to_owned())),
+        ("cookie", Some(name)) if has_none_of(name, ";=") => Ok(KeyPart::Cookie(name.to_owned())),
         ("header", Some(name)) => name.parse().map(KeyPart::Header).map_err(|_| {
             wrong(format!("`{text}` has no header's name"), "write one, such as \"header:authorization\"")
         }),
@@ -22,6 +22,11 @@ pub(super) fn part(text: &str) -> Result<KeyPart, Wrong> {
             "write \"path\", \"host\", \"query\", \"query:NAME\", \"header:NAME\" or \"cookie:NAME\"",
         )),
     }
+}
+
+/// A request may have something of this name. What none has would count for nothing, and all would share.
+fn has_none_of(name: &str, ends: &str) -> bool {
+    !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c.is_control() || ends.contains(c))
 }
 
 /// One entry of `cursor_query`.
@@ -33,9 +38,13 @@ pub(super) fn cursor(text: &str) -> Result<String, Wrong> {
     Ok(text.to_owned())
 }
 
-/// The entry of `key` names a parameter that carries a cursor.
+/// The entry of `key` names what carries a cursor.
 pub(super) fn is_cursor(text: &str, query: &CursorQuery) -> bool {
-    text.split_once(':').is_some_and(|(kind, name)| kind == "query" && query.has(name))
+    match text.split_once(':') {
+        Some(("query", name)) => query.has(name),
+        Some(("header", name)) => name.eq_ignore_ascii_case("last-event-id"),
+        _ => false,
+    }
 }
 
 /// The headers with credentials that a key leaves out.

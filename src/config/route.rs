@@ -139,8 +139,9 @@ impl Judge<'_> {
         let idle = match mode {
             Mode::Pass => beside_pass(route),
             Mode::Private => beside_private(route, pinned),
-            Mode::Shared => None,
+            Mode::Shared => beside_shared(route),
         };
+        let idle = idle.or_else(|| beside_never(route));
         if let Some((span, wrong)) = idle {
             return Err(wrong.at(self.source.place(span)));
         }
@@ -177,7 +178,10 @@ impl Judge<'_> {
         match parts.into_iter().flatten().find(|(text, _)| key::is_cursor(text, &query)) {
             Some((text, span)) => {
                 let message = format!("`{text}` never counts: it is where a client says what it has seen");
-                let remedy = "leave it out, or name only other parameters in `cursor_query`";
+                let remedy = match text.starts_with("query:") {
+                    true => "leave it out, or name only other parameters in `cursor_query`",
+                    false => "leave it out",
+                };
                 Err(wrong(message, remedy).at(self.source.place(span)))
             }
             None => Ok(query),
@@ -228,6 +232,25 @@ pub(super) type Idle = Option<(Range<usize>, Wrong)>;
 
 /// The first key that means nothing where requests only pass.
 fn beside_pass(route: &file::Route) -> Idle {
+    let (key, span) = of_streams(route).next()?;
+    let remedy = "leave it out, or write `mode = \"private\"` or `mode = \"shared\"`";
+    Some((span, wrong(format!("`{key}` has no effect where requests only pass"), remedy)))
+}
+
+/// The first key that means nothing where streams get no ids: they pass.
+fn beside_never(route: &file::Route) -> Idle {
+    route.stamp.as_ref().filter(|stamp| stamp.get_ref().as_ref() == "never")?;
+    let shared = route.mode.as_ref().filter(|mode| mode.get_ref().as_ref() == "shared");
+    let shared = shared.map(|mode| ("mode = \"shared\"", mode.span()));
+    // What the upstream gets to see of a query is said all the same.
+    let keys = of_streams(route).filter(|(key, _)| !matches!(*key, "stamp" | "cursor_query"));
+    let (key, span) = shared.into_iter().chain(keys).next()?;
+    let remedy = "leave it out, or `stamp`";
+    Some((span, wrong(format!("`{key}` has no effect where no stream gets ids"), remedy)))
+}
+
+/// The keys that say something of streams of ours, with their places.
+fn of_streams(route: &file::Route) -> impl Iterator<Item = (&'static str, Range<usize>)> {
     let keys = [
         ("key", route.key.as_ref().map(Spanned::span)),
         ("cursor_query", route.cursor_query.as_ref().map(Spanned::span)),
@@ -260,9 +283,14 @@ fn beside_pass(route: &file::Route) -> Idle {
         ("upstream_resumes", route.upstream_resumes.as_ref().map(Spanned::span)),
         ("guard", route.guard.first().map(Spanned::span)),
     ];
-    let (key, span) = keys.into_iter().find_map(|(key, span)| Some((key, span?)))?;
-    let remedy = "leave it out, or write `mode = \"private\"` or `mode = \"shared\"`";
-    Some((span, wrong(format!("`{key}` has no effect where requests only pass"), remedy)))
+    keys.into_iter().filter_map(|(key, span)| Some((key, span?)))
+}
+
+/// What means something for private streams only.
+fn beside_shared(route: &file::Route) -> Idle {
+    let matched = route.match_upstream_ids.as_ref().filter(|on| !on.get_ref().0)?;
+    let remedy = "leave it out, or write `mode = \"private\"`";
+    Some((matched.span(), wrong("ids of the upstream's are looked up in the shared stream", remedy)))
 }
 
 /// What means something for shared streams only.

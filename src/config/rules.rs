@@ -36,6 +36,12 @@ pub(super) fn of(route: &file::Route, source: Source<'_>) -> Result<(Ids, Rules)
         let wrong = wrong(message, "leave out `stamp`, or `ids = \"hidden\"`");
         return Err(wrong.at(source.place(stamp.span())));
     }
+    let ours = ids != Ids::Keep && route.keep_ids_of.is_none();
+    if let Some(matched) = route.match_upstream_ids.as_ref().filter(|_| ours) {
+        let message = "`match_upstream_ids` has no effect where clients come back with our ids";
+        let wrong = wrong(message, "leave it out, or `ids`");
+        return Err(wrong.at(source.place(matched.span())));
+    }
     let kind = source.read(route.kind.as_ref(), kind)?.unwrap_or_default();
     let rules = Rules {
         hello: hello(route, source, &kind)?,

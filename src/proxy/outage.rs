@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response, StatusCode, request::Parts};
+use http::{Method, Request, Response, StatusCode, request::Parts};
 use http_body::Body as _;
 use tokio::time::{Instant, sleep};
 use tower::{Service, ServiceExt as _};
@@ -75,8 +75,9 @@ where
 
     fn call(&mut self, request: Request<Relay>) -> Self::Future {
         let (parts, body) = request.into_parts();
-        let is_held = hygiene::wants_events(&parts) || parts.extensions.get::<Patient>().is_some();
-        if !is_held || !body.is_end_stream() {
+        let is_stream = hygiene::wants_events(&parts) || parts.extensions.get::<Patient>().is_some();
+        // Anything but a GET may have had its effect before its answer was lost.
+        if !is_stream || parts.method != Method::GET || !body.is_end_stream() {
             return Box::pin(self.inner.call(Request::from_parts(parts, body)));
         }
         Box::pin(self.clone().insist(parts))

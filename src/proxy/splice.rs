@@ -31,7 +31,7 @@ use crate::{
     metrics::{self, Connect, Metrics, RouteMetrics},
     net::{BoxFuture, Control},
     pump::{Greeter, now},
-    registry::{Answer, Entry, Joined, Live, Registry, Rejoin, Upstream},
+    registry::{Answer, Entry, Joined, Live, OnRefusal, Registry, Rejoin, Upstream},
     route::{Admit, CursorQuery, Ids, Key, Keyer, Mode, Route, Routes, has_own_origin},
     window::{Gap, Verdict},
 };
@@ -260,6 +260,15 @@ impl Call {
         Arc::new(parts)
     }
 
+    /// The same, as that of one who was let in. What the upstream says of it later it says of this client.
+    fn as_a_member(&self) -> Arc<Parts> {
+        let request = self.for_the_pump();
+        let Some((identity, time)) = self.visit(false).known else { return request };
+        let (mut parts, admissions, key) = ((*request).clone(), self.shared.admissions.clone(), self.key);
+        parts.extensions.insert(OnRefusal(Arc::new(move || admissions.refused(key, identity, time))));
+        Arc::new(parts)
+    }
+
     /// Joins a live stream, if the upstream would serve this very request. The place was taken when the request
     /// came, so that nothing is lost while the upstream is asked.
     async fn join(self, live: &Live, joined: Joined) -> Result<Response<Body>, Fault> {
@@ -306,7 +315,7 @@ impl Call {
     }
 
     fn joined(self, head: response::Parts, joined: Joined, greeting: Option<Greeting>) -> Response<Body> {
-        let member = self.shared.registry.admitted(self.key, &self.for_the_pump());
+        let member = self.shared.registry.admitted(self.key, &self.as_a_member());
         self.stamped().respond(
             &self.shared,
             self.metrics.clone(),

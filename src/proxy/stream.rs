@@ -215,7 +215,14 @@ impl StreamBody {
             && let Some(waiting) = greeting
         {
             // Its events wait: until the hello is there, the client has no position.
-            let said = ready!(waiting.poll(cx));
+            let Poll::Ready(said) = waiting.poll(cx) else {
+                // Nor does its window wake it.
+                if self.cutting.is_none() {
+                    let spread = ready!(waiting.poll_drained(&self.registry, cx));
+                    self.cut_within(Cut::Drain, spread);
+                }
+                return self.poll_timers(cx);
+            };
             *greeting = None;
             if let Some(said) = said {
                 // In place of a prime, which a hello that never came leaves to be sent.

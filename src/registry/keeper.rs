@@ -14,7 +14,7 @@ use tokio::time::{sleep, sleep_until, timeout};
 use super::{
     Registry, lock,
     opening::Opened,
-    shared::{Answer, Asker, Live, Phase, SharedStream},
+    shared::{Answer, Asker, Live, OnRefusal, Phase, SharedStream},
 };
 use crate::{
     body::{self, Relay},
@@ -210,7 +210,10 @@ impl Keeper {
             None => {
                 let status = response.status().as_u16();
                 tracing::warn!(route = self.stream.route.name, key = %self.stream.key, status, "the upstream refused a stream that is kept");
-                self.candidates.pop();
+                let refused = self.candidates.pop();
+                if let Some(OnRefusal(tell)) = refused.as_ref().and_then(|request| request.extensions.get()) {
+                    tell();
+                }
                 self.failures += 1;
             }
         }

@@ -41,7 +41,7 @@ use crate::{
 use sessions::Sessions;
 
 pub use session::{Opened, Rejoin, Session, Who};
-pub use shared::{Admits, Answer, Entry, Live, Member, SharedStream, Spoken};
+pub use shared::{Admits, Answer, Entry, Live, Member, OnRefusal, SharedStream, Spoken};
 
 /// The upstream: a request in, its answer out.
 pub type Upstream = BoxCloneSyncService<http::Request<Relay>, http::Response<Relay>, Fault>;

@@ -54,8 +54,8 @@ pub struct Opened {
     pub body: Relay,
     /// The client came with an id of the upstream's.
     pub foreign: bool,
-    /// There is or may be a shared stream of the same key: the client moves onto that when both are at the same event.
-    pub shared: bool,
+    /// The key of a shared stream that there is or may be: the client moves onto that when both are at the same event.
+    pub shared: Option<Key>,
     /// The client's request was sent whole.
     pub whole: Arc<AtomicBool>,
 }
@@ -119,7 +119,7 @@ impl Registry {
         });
         lock(&self.0.sessions).insert(&session);
         let successor = Box::new(Generation::next_run);
-        let onto = if shared { self.onto(key, &route) } else { None };
+        let onto = shared.and_then(|key| self.onto(key, &route));
         let parts = self.pump_parts(&session.window, &route, foreign, successor);
         let pump = Pump::new(pump::Parts { onto, ..parts });
         let keep = Keep { linger: Some(route.linger), whole, expected: false };

@@ -121,6 +121,10 @@ pub enum Entry {
 /// With which head a client is served without asking the upstream, if it may be.
 pub type Admits<'a> = &'a dyn Fn(&Live) -> Option<Head>;
 
+/// In the extensions of a client's request: who is told when that was sent for the stream, and the upstream said no to it.
+#[derive(Clone)]
+pub struct OnRefusal(pub Arc<dyn Fn() + Send + Sync>);
+
 /// A client of a shared stream, for as long as it is one.
 #[derive(Clone, Debug)]
 pub struct Member(#[expect(dead_code, reason = "held for its drop")] Arc<()>);

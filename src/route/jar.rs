@@ -9,7 +9,7 @@ use std::{
 use http::{HeaderMap, HeaderValue, Request, Uri, header, request::Parts};
 
 use super::{
-    Key, KeyPart, Keyer, Route,
+    Key, KeyPart, Keyer, Mode, Route,
     key::{Sum, host},
     rotation::Rotations,
     set_cookie::{cookie_set, split_at},
@@ -70,7 +70,7 @@ impl Cookies {
         let counted = pairs(&lines).filter(|(name, _)| counts(route, name)).take(MOST + 1);
         let cookies: Box<[_]> = counted.map(|(name, value)| self.crumb(&host, name, value)).collect();
         let few = !cookies.is_empty() && cookies.len() <= MOST;
-        few.then(|| Jar { rest: self.0.keyer.key(route, &without_cookies(request)), cookies })
+        few.then(|| Jar { rest: self.0.keyer.own_key(route, &without_cookies(request)), cookies })
     }
 
     /// Whether these are the cookies of a former request, or have come of them, in a request that is the same otherwise.
@@ -119,7 +119,8 @@ fn counts(route: &Route, cookie: &[u8]) -> bool {
         KeyPart::Cookie(name) => name.as_bytes() == cookie,
         _ => false,
     };
-    route.key.as_ref().is_none_or(|parts| parts.iter().any(counted))
+    // As for `Keyer::own_key`.
+    route.mode == Mode::Shared || route.key.as_ref().is_none_or(|parts| parts.iter().any(counted))
 }
 
 fn lines(headers: &HeaderMap) -> Vec<HeaderValue> {

@@ -5,7 +5,7 @@ use std::{fmt, hash::Hasher};
 use http::{HeaderMap, HeaderName, Uri, header, request::Parts};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-use super::{KeyPart, Route};
+use super::{KeyPart, Mode, Route, query::decoded};
 
 /// What two requests have in common that mean the same stream. It is a keyed hash: nothing can be read from it,
 /// and nobody outside can make two requests meet.
@@ -66,6 +66,21 @@ impl Keyer {
         Key(sum.finish())
     }
 
+    /// The key of a stream of one client's own. Where others share by less than all that could mean somebody else, since
+    /// the upstream is asked about each of them, nobody is asked about who comes back to this one: all of it counts, but a
+    /// query that the route leaves out.
+    #[must_use]
+    pub fn own_key(&self, route: &Route, request: &Parts) -> Key {
+        let key = self.key(route, request);
+        if route.mode != Mode::Shared || route.key.is_none() {
+            return key;
+        }
+        let mut sum = Sum(self.0);
+        sum.add(&key.0.to_be_bytes());
+        sum.everything(request, "");
+        Key(sum.finish())
+    }
+
     /// The identity of a request. Its `Origin` counts as it was sent: the answer may be for that one alone.
     #[must_use]
     pub fn identity(&self, route: &Route, request: &Parts) -> Identity {
@@ -109,7 +124,7 @@ impl Sum {
             KeyPart::Path => self.add(request.uri.path().as_bytes()),
             KeyPart::Query => self.add(query.as_bytes()),
             KeyPart::Parameter(name) => self.all(parameters(query, name)),
-            KeyPart::Header(name) => self.all(request.headers.get_all(name).iter().map(|v| v.as_bytes())),
+            KeyPart::Header(name) => self.all(lines(&request.headers, name)),
             KeyPart::Cookie(name) => self.all(cookies(&request.headers, name)),
         }
     }
@@ -149,21 +164,55 @@ pub(crate) fn has_own_origin(request: &Parts) -> bool {
     authority.is_some_and(|authority| authority == host(&request.uri, &request.headers))
 }
 
-/// The values of a parameter. A query that some server might read in another way (encoded names, other
-/// separators, nesting) counts whole, so that nobody shares who should not.
+/// The values of a parameter. A query that some server might read in another way (encoded names, names in another
+/// case, other separators, nesting) counts whole, so that nobody shares who should not.
 fn parameters<'a>(query: &'a str, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
     let pairs = || query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    let odd = query.contains(';') || pairs().any(|(key, _)| key.contains(['%', '+', '[', '.']));
-    let values = pairs().filter(move |(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+    let is_odd =
+        |key: &str| key.contains(['%', '+', '[', '.']) || key != name && key.eq_ignore_ascii_case(name);
+    let bare = || query.split('&').any(|pair| pair == name);
+    let odd = query.contains(';') || bare() || pairs().any(|(key, _)| is_odd(key));
+    let values = pairs().filter(move |(key, _)| *key == name).map(|(_, value)| value);
     values.chain(odd.then_some(query)).map(str::as_bytes)
 }
 
+/// The lines of a header; and of all that some server might read as the same one.
+fn lines<'a>(headers: &'a HeaderMap, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    let plain = |b: u8| if b == b'_' { b'-' } else { b };
+    let same = move |other: &HeaderName| {
+        other.as_str().bytes().map(plain).eq(name.as_str().bytes().map(plain)) && other != name
+    };
+    let mut odd: Vec<_> = headers.iter().filter(|(other, _)| same(other)).collect();
+    odd.sort_by_key(|(other, _)| other.as_str());
+    let odd = odd.into_iter().flat_map(|(other, value)| [other.as_str().as_bytes(), value.as_bytes()]);
+    headers.get_all(name).iter().map(|value| value.as_bytes()).chain(odd)
+}
+
+/// The values of a cookie. Where some server might read another one of this name (encoded, in another case, behind
+/// another separator), or none where it stands within quotes, all cookies count, so that nobody shares who should not.
 fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-    let lines = headers.get_all(header::COOKIE).iter();
-    lines.flat_map(|line| line.as_bytes().split(|&b| b == b';')).filter_map(move |pair| {
-        let equals = pair.iter().position(|&b| b == b'=')?;
-        (pair[..equals].trim_ascii() == name.as_bytes()).then(|| &pair[equals + 1..])
-    })
+    let lines = || headers.get_all(header::COOKIE).iter().map(|line| line.as_bytes());
+    let pairs = || lines().flat_map(|line| line.split(|&b| b == b';'));
+    let odd = pairs().any(|pair| is_odd(pair, name));
+    pairs().filter_map(|pair| value(pair, name)).chain(lines().filter(move |_| odd))
+}
+
+fn value<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let equals = pair.iter().position(|&b| b == b'=')?;
+    (pair[..equals].trim_ascii() == name.as_bytes()).then(|| &pair[equals + 1..])
+}
+
+/// Not every server sees in this pair of cookies the one that we see, or none.
+fn is_odd(pair: &[u8], name: &str) -> bool {
+    let quotes = pair.iter().filter(|&&b| b == b'"').count();
+    let torn = quotes % 2 == 1 || quotes > 0 && pair.contains(&b'\\');
+    let plain = |b: u8| if matches!(b, b'.' | b' ' | b'[') { b'_' } else { b.to_ascii_lowercase() };
+    let is_named = |text: &[u8]| {
+        let key = decoded(text.split(|&b| b == b'=').next().unwrap_or_default());
+        key.iter().map(|&b| plain(b)).eq(name.bytes().map(plain))
+    };
+    let texts = pair.trim_ascii().split(|&b| b.is_ascii_whitespace() || matches!(b, b',' | b'"'));
+    torn || texts.skip(usize::from(value(pair, name).is_some())).any(is_named)
 }
 
 /// A header that cannot mean another client or another stream: how the answer is wanted, where the request went
@@ -321,11 +370,13 @@ mod tests {
     #[test]
     fn a_cursor_in_the_query_does_not_count() {
         for parts in [None, Some(vec![KeyPart::Query]), Some(vec![KeyPart::Parameter("a".into())])] {
-            for back in ["/e?a=1&lastEventId=7", "/e?lastEventId=x;y&a=1", "/e?&a=1&Last%2DEvent-ID=7"] {
+            for back in ["/e?a=1&lastEventId=7", "/e?lastEventId=x%3By&a=1", "/e?&a=1&Last%2DEvent-ID=7"] {
                 check(parts.clone(), ("/e?a=1", &[]), (back, &[]), true);
             }
         }
         check(None, ("/e?a=1", &[]), ("/e?a=1&eventId=7", &[]), false);
+        // Some servers read another parameter behind it.
+        check(None, ("/e?a=1", &[]), ("/e?a=1&lastEventId=x;a=2", &[]), false);
     }
 
     #[test]
@@ -356,9 +407,34 @@ mod tests {
         check(parts(), plain, ("/e?room=2", plain.1), false);
         check(parts(), plain, ("/e?room=1&room=1", plain.1), false);
         check(parts(), plain, ("/f?room=1", plain.1), false);
-        for odd in ["/e?ro%6fm=2&room=1", "/e?x=1;room=2&room=1", "/e?Room=2&room=1", "/e?room[]=2&room=1"] {
+        for odd in [
+            "/e?ro%6fm=2&room=1",
+            "/e?x=1;room=2&room=1",
+            "/e?Room=2&room=1",
+            "/e?Room=1",
+            "/e?room[]=2&room=1",
+            "/e?room=1&lastEventId=x;room=2",
+        ] {
             check(parts(), plain, (odd, plain.1), false);
         }
+        check(parts(), ("/e?room", plain.1), ("/e?room=", plain.1), false);
+        for odd in [
+            "x=\"; sid=s; y=\"",
+            "x=\"\\\"; sid=s; y=\"",
+            "s%69d=t; sid=s",
+            "Sid=t; sid=s",
+            "sid; sid=s",
+            "x=1, sid=t; sid=s",
+            "x=1 sid=t; sid=s",
+            "sid=s; x=\"sid=t\"",
+        ] {
+            check(parts(), plain, (plain.0, &[("x-dir", "d"), ("cookie", odd)]), false);
+        }
+        for same in ["connect.sid=1; sid=s", "x=sid; sid=s", "x=\"a b\"; sid=s", " sid =s"] {
+            check(parts(), plain, (plain.0, &[("x-dir", "d"), ("cookie", same)]), true);
+        }
+        let odd = [("x-dir", "d"), ("x_dir", "c"), plain.1[1]];
+        check(parts(), plain, (plain.0, &odd), false);
         check(parts(), plain, ("/e?room=1", &[("x-dir", "d"), ("cookie", "sid=t")]), false);
         check(parts(), plain, ("/e?room=1", &[("x-dir", "c"), ("cookie", "sid=s")]), false);
         check(parts(), plain, ("/e?room=1", &[("x-dir", "d"), ("cookie", "xsid=s")]), false);

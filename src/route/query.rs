@@ -72,23 +72,24 @@ impl CursorQuery {
 
     /// The decoded value of a pair, if its name is one of these.
     fn value<'a>(&self, pair: &'a str) -> Option<Cow<'a, [u8]>> {
-        if self.0.is_empty() || pair.is_empty() {
+        // Some servers read another parameter behind a `;`.
+        if self.0.is_empty() || pair.is_empty() || pair.contains(';') {
             return None;
         }
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let name = decoded(name);
+        let name = decoded(name.as_bytes());
         let is_own = self.0.iter().any(|own| own.as_bytes().eq_ignore_ascii_case(&name));
-        is_own.then(|| decoded(value))
+        is_own.then(|| decoded(value.as_bytes()))
     }
 }
 
 /// What a server reads: `+` is a space, and what is no escape stays as it is.
-fn decoded(text: &str) -> Cow<'_, [u8]> {
-    if !text.contains(['%', '+']) {
-        return Cow::Borrowed(text.as_bytes());
+pub(super) fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
+    if !text.iter().any(|byte| matches!(byte, b'%' | b'+')) {
+        return Cow::Borrowed(text);
     }
     let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
+    let mut rest = text;
     while let Some((&first, behind)) = rest.split_first() {
         let escaped = behind.get(..2).filter(|_| first == b'%').and_then(escape);
         bytes.push(match first {
@@ -130,6 +131,7 @@ mod tests {
         asks("last%45vent%49d=7", Some("7"));
         asks("lastEventId=%zz%4", Some("%zz%4"));
         asks("lastEventId=a=b", Some("a=b"));
+        asks("lastEventId=a;b=c", None);
         assert_eq!(CursorQuery::new(Vec::new()).cursor("lastEventId=7"), None);
     }
 

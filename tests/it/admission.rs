@@ -381,3 +381,27 @@ async fn who_waits_for_its_turn_is_let_in_by_a_yes_that_comes_meanwhile() {
     new.read().await;
     assert_eq!((new.status, new.resume()), (200, "fresh"));
 }
+
+/// Whichever way the upstream came to say it: to the pump that asks with the client's request, or to its foreign id.
+#[tokio::test(start_paused = true)]
+async fn a_no_that_is_said_elsewhere_takes_a_remembered_yes_back() {
+    for foreign in [false, true] {
+        let mut world = World::new(&config(1, "admit_cache = '10m'\n"));
+        let (mut client, mut upstream) = live(&mut world, "/a").await;
+        let id = client.id().await;
+        upstream.events(["missed"]).await;
+        if foreign {
+            let mut stranger = world.send(&event_source("/a", "17")).await;
+            world.origin.accept().await.refuse(401).await;
+            stranger.read().await;
+            assert_eq!(stranger.status, 401);
+        } else {
+            drop(upstream);
+            world.origin.accept().await.refuse(401).await;
+        }
+        let mut back = world.send(&event_source("/a", &id)).await;
+        world.origin.accept().await.refuse(401).await;
+        back.read().await;
+        assert_eq!((back.status, back.text()), (401, String::new()), "{foreign}");
+    }
+}

@@ -426,6 +426,50 @@ fn a_route_that_an_earlier_one_leaves_nothing_is_refused() {
 }
 
 #[test]
+fn what_has_no_effect_where_no_stream_gets_ids_is_refused() {
+    let route = |rest: &str| format!("[[route]]\npath = \"/a\"\nstamp = \"never\"\n{rest}");
+    let remedy = "leave it out, or `stamp`";
+    for (key, value) in [
+        ("mode", "\"shared\""),
+        ("key", "[\"path\"]"),
+        ("window", "{ events = 1 }"),
+        ("linger", "\"1m\""),
+        ("heartbeat", "\"3s\""),
+        ("ids", "\"replace\""),
+        ("ephemeral", "[\"a\"]"),
+        ("gap_event", "{ data = \"gap\" }"),
+    ] {
+        let (column, named) = (key.len() + 4, if key == "mode" { "mode = \"shared\"" } else { key });
+        refused(
+            &route(&format!("{key} = {value}")),
+            &format!("r.toml:5:{column}: `{named}` has no effect where no stream gets ids; {remedy}"),
+        );
+    }
+    routes(
+        &route("mode = \"private\"\ncursor_query = [\"at\"]"),
+        &[
+            "/a Private admit=Upstream linger=120s stamp=Never beat=Some(15s) prime=true window=2048/4194304/300s",
+            DEFAULT,
+        ],
+    );
+}
+
+#[test]
+fn what_has_no_effect_on_the_streams_of_a_mode_is_refused() {
+    let route = |rest: &str| format!("[[route]]\npath = \"/a\"\n{rest}");
+    refused(
+        &route("mode = \"shared\"\nmatch_upstream_ids = false"),
+        "r.toml:5:22: ids of the upstream's are looked up in the shared stream; leave it out, or write `mode = \"private\"`",
+    );
+    for ids in ["replace", "hidden"] {
+        refused(
+            &route(&format!("ids = \"{ids}\"\nmatch_upstream_ids = true")),
+            "r.toml:5:22: `match_upstream_ids` has no effect where clients come back with our ids; leave it out, or `ids`",
+        );
+    }
+}
+
+#[test]
 fn what_has_no_effect_is_refused() {
     let route = |rest: &str| format!("[[route]]\npath = \"/a\"\n{rest}");
     let pass = "leave it out, or write `mode = \"private\"` or `mode = \"shared\"`";
@@ -541,7 +585,16 @@ fn words_that_are_not_known_are_refused() {
         &route("key = [\"path\", \"user\"]"),
         &format!("r.toml:4:16: `user` is no part of a request; {parts}"),
     );
-    refused(&route("key = \"cookie:\""), &format!("r.toml:4:7: `cookie:` is no part of a request; {parts}"));
+    for odd in ["cookie:", "cookie: sid", "cookie:a=b", "query: room", "query:a&b", "query:room "] {
+        refused(
+            &route(&format!("key = \"{odd}\"")),
+            &format!("r.toml:4:7: `{odd}` is no part of a request; {parts}"),
+        );
+    }
+    refused(
+        &route("key = [\"path\", \"header:Last-Event-ID\"]"),
+        "r.toml:4:16: `header:Last-Event-ID` never counts: it is where a client says what it has seen; leave it out",
+    );
     refused(
         &route("key = [\"header:a b\"]"),
         "r.toml:4:8: `header:a b` has no header's name; write one, such as \"header:authorization\"",
@@ -732,7 +785,10 @@ fn rules_are_judged_at_their_place() {
             "hello_wait = \"1s\"",
             "4:14: `hello_wait` has no effect without a hello; write which types are `hello`",
         ),
-        ("hello = \"a\"\nhello_events = 0", "5:16: zero leaves nothing; write a whole number above zero"),
+        (
+            "mode = \"shared\"\nhello = \"a\"\nhello_events = 0",
+            "6:16: zero leaves nothing; write a whole number above zero",
+        ),
         ("retain = []", "4:10: this names no type; write types, such as [\"heartbeat\"], or leave it out"),
         ("ids = \"hide\"", "4:7: `hide` is not known here; write \"keep\" or \"replace\" or \"hidden\""),
         (

@@ -192,14 +192,14 @@ const DESIGN: &str = "
   a_hello_may_have_several_events_and_comments_between
   a_hello_that_never_comes_is_waited_for_as_long_as_hello_wait_says
 5 hello on private streams
-  a_hello_has_no_effect_on_private_streams
+  a_hello_has_no_effect_on_private_streams a_hello_of_a_private_stream_is_warned_of
 5 ephemeral
   ephemeral_types_are_live_and_never_replayed an_ephemeral_event_gets_no_id_and_takes_none_away
   ephemeral_events_stand_at_their_place
 5 retain
   with_retain_only_those_types_are_kept_and_ephemeral_comes_first
 5 retain: warning beside hello
-  later
+  what_is_lost_to_who_comes_back_without_a_hello_is_warned_of
 5 reset
   who_is_there_gets_what_it_had_coming_then_the_reset_once_with_the_new_first_position
   who_comes_back_from_before_finds_a_gap_and_is_served_as_a_new_client

@@ -238,3 +238,23 @@ async fn case_15_ids_of_a_hello_stay_and_mean_the_then_tail() {
     let (mut back, _) = admit(&mut world, &tail, "").await;
     assert_eq!(back.data().await, ["b"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_cuts_who_waits_for_a_hello() {
+    let mut world = World::new(
+        "[[route]]\npath = '/e'\nmode = 'shared'\nhello = ['hi']\nhello_wait = '1m'\nheartbeat = 'none'\n",
+    );
+    let (mut client, mut upstream) = world.open("/e").await;
+    upstream.send("event: hi\ndata: 1\n\ndata: a\n\n").await;
+    let mut waiting = world.send(&event_source("/e", "")).await;
+    let mut asked = world.origin.accept().await;
+    asked.begin().await;
+    waiting.read().await;
+    assert_eq!((waiting.status, waiting.end), (200, None));
+    world.app.drain().begin();
+    tokio::time::sleep(world.app.drain().time()).await;
+    client.read().await;
+    waiting.read().await;
+    assert_eq!((client.end, waiting.end), (Some(Ended::Cut), Some(Ended::Cut)));
+    assert_eq!(waiting.text(), "");
+}

@@ -159,3 +159,65 @@ async fn after_a_credential_is_revoked_a_resume_gets_the_upstreams_no_and_no_eve
     assert_eq!((back.status, back.text().as_str()), (401, "no"));
     assert_eq!(back.headers["www-authenticate"], "Bearer");
 }
+
+/// Whether a client is given what another one's request on a shared route brings.
+async fn meets(key: &str, one: (&str, &str), other: (&str, &str)) -> bool {
+    let mut world = World::new(&format!("{SHARED}{key}\n"));
+    let _one = Tenant::enter(&mut world, one.0, one.1).await;
+    let mut both = world.send(&(event_source(other.0, "") + other.1)).await;
+    let mut asked = world.origin.accept().await;
+    asked.begin().await;
+    asked.events(["its own"]).await;
+    both.data().await != ["its own"]
+}
+
+/// The upstream says yes to what it reads, and a key is what we read.
+#[tokio::test(start_paused = true)]
+async fn who_may_mean_something_else_to_some_server_shares_nothing() {
+    const ROOM: &str = "key = ['path', 'query:room']";
+    const COOKIE: &str = "key = ['path', 'cookie:room']";
+    const HEADER: &str = "key = ['path', 'header:x-dir']";
+    for (key, one, other) in [
+        (ROOM, ("/e?room=s", ""), ("/e?Room=s", "")),
+        (ROOM, ("/e?room=", ""), ("/e?room", "")),
+        (ROOM, ("/e?room=s", ""), ("/e?room=s&lastEventId=x;room=p", "")),
+        ("", ("/e", ""), ("/e?lastEventId=x;token=p", "")),
+        (COOKIE, ("/e", "\nCookie: room=s"), ("/e", "\nCookie: x=\"; room=s; y=\"")),
+        (COOKIE, ("/e", "\nCookie: room=s"), ("/e", "\nCookie: r%6fom=p; room=s")),
+        (COOKIE, ("/e", "\nCookie: room=s"), ("/e", "\nCookie: a=1, room=p; room=s")),
+        (HEADER, ("/e", "\nX-Dir: s"), ("/e", "\nX-Dir: s\nX_Dir: p")),
+    ] {
+        assert!(!meets(key, one, other).await, "{key} {other:?}");
+        assert!(meets(key, one, one).await, "{key} {one:?}");
+    }
+}
+
+/// Where the key of a shared route leaves credentials out, the upstream is asked about each client; about one that comes
+/// back to a stream of its own nobody is.
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_ones_own_on_a_shared_route_is_for_nobody_else() {
+    for admit in ["upstream", "none"] {
+        let route = "key = ['path']\nstamp = 'always'\nids = 'replace'\n";
+        let mut world = World::new(&format!("{SHARED}{route}admit = '{admit}'\n"));
+        for request in ["POST /e HTTP/1.1\nHost: h\nContent-Length: 0", &event_source("/e", "17")] {
+            let mut owner = world.send(&format!("{request}\nAuthorization: me")).await;
+            let mut upstream = world.origin.accept().await;
+            upstream.begin().await;
+            upstream.events(["a"]).await;
+            let id = owner.id().await;
+            upstream.events(["the owner's"]).await;
+            for (credentials, its_own) in
+                [("", false), ("\nAuthorization: you", false), ("\nAuthorization: me", true)]
+            {
+                let mut client = world.send(&(event_source("/e", &id) + credentials)).await;
+                settle().await;
+                if let Some(mut asked) = world.origin.waiting().await {
+                    asked.refuse(403).await;
+                }
+                client.read().await;
+                assert_eq!(client.status, if its_own { 200 } else { 403 }, "{credentials}");
+                assert_eq!(client.text().contains("the owner's"), its_own, "{credentials}");
+            }
+        }
+    }
+}

@@ -134,3 +134,24 @@ async fn with_no_time_to_hold_it_is_cut_at_once() {
         assert!(is_cut(&mut client).await);
     }
 }
+
+/// A request that is no GET is none for a stream, whatever its route, and may have had its effect before its answer was
+/// lost.
+#[tokio::test(start_paused = true)]
+async fn a_request_without_a_body_that_is_no_get_is_sent_once_and_answered_at_once() {
+    for method in ["DELETE", "POST", "PUT"] {
+        for route in [SHARED, "[[route]]\npath = '/e'\nstamp = 'always'\n"] {
+            let mut world = World::new(route);
+            let head = format!("{method} /e HTTP/1.1\nHost: h\nContent-Length: 0");
+            let mut client = world.send(&head).await;
+            drop(world.origin.accept().await);
+            settle().await;
+            client.read().await;
+            assert_eq!(client.status, 502, "{method} {route}");
+            sleep(Duration::from_secs(10)).await;
+            assert_eq!(world.origin.dials(), 1, "{method} {route}");
+            world.origin.set_away(true);
+            assert_eq!(world.request(&head).await.status, 502, "{method} {route}");
+        }
+    }
+}

@@ -318,3 +318,19 @@ async fn a_foreign_client_of_a_shared_route_finds_its_own_stream_again() {
     assert_eq!((client.held().data(), client.resume()), (vec!["b"], "resumed; missed=1"));
     assert_eq!(world.origin.dials(), 2);
 }
+
+/// Who ends something may say so with the id that it has: it must be heard.
+#[tokio::test(start_paused = true)]
+async fn a_delete_is_for_the_upstream_whatever_id_it_brings() {
+    let mut world = World::new("");
+    let (mut client, mut upstream) = world.open("/e").await;
+    upstream.events(["a"]).await;
+    let id = client.id().await;
+    let mut ending = world.send(&format!("DELETE /e HTTP/1.1\nHost: h\nLast-Event-ID: {id}")).await;
+    let mut asked = world.origin.accept().await;
+    assert!(asked.request.starts_with("DELETE /e"), "{}", asked.request);
+    assert_eq!(asked.header("last-event-id"), None);
+    asked.refuse(204).await;
+    ending.read().await;
+    assert_eq!(ending.status, 204);
+}

@@ -156,7 +156,8 @@ fn defaults_are_what_an_empty_file_resolves_to() {
         assert_eq!(shown(&saying(key, shared, "shared")), shown(&empty), "{key}, shared");
         // What is named as another value is one.
         for word in quoted(row[2]).filter(|word| word.starts_with('"')) {
-            resolve(&saying(key, word, "shared"));
+            let mode = if word == "\"never\"" { "private" } else { "shared" };
+            resolve(&saying(key, word, mode));
         }
     }
     for table in ["limits", "window", "outage", "drain"] {

@@ -97,8 +97,13 @@ impl Admissions {
     /// The upstream said no to this client: an earlier yes counts no more.
     pub fn said_no(&self, visit: &Visit<'_>) {
         if let Some((identity, time)) = visit.known {
-            self.memory().refuse((visit.key, identity), time, now());
+            self.refused(visit.key, identity, time);
         }
+    }
+
+    /// The same, where yeses count for so long.
+    pub fn refused(&self, key: Key, identity: Identity, time: Duration) {
+        self.memory().refuse((key, identity), time, now());
     }
 
     /// Lets a client in, or not: by what is remembered, where that is enough, else by `ask`, which sends its request when

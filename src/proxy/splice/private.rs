@@ -28,7 +28,7 @@ use crate::{
         unnumbered::unnumbered,
     },
     registry::{Joined, Opened, Rejoin, Who},
-    route::{Address, Jar, Mode},
+    route::{Address, Jar, Key, Mode},
     window::Verdict,
 };
 
@@ -50,9 +50,18 @@ impl Call {
     /// The session that this client had, by an id of ours.
     pub(super) fn by_our_id(&self) -> Option<Rejoin> {
         let Asked::Ours(position) = self.asked else { return None };
+        // It asks for the end of something, not for a stream; an answer of ours would keep it from being heard.
+        if self.parts.method == Method::DELETE {
+            return None;
+        }
         let is_get = self.parts.method == Method::GET;
-        let who = Who { key: self.key, jar: &|| self.jar() };
+        let who = Who { key: self.own_key(), jar: &|| self.jar() };
         Some(self.shared.registry.rejoin(who, position, is_get, self.route.on_gap))
+    }
+
+    /// The key of this client's own streams.
+    fn own_key(&self) -> Key {
+        self.shared.keyer.own_key(&self.route, &self.parts)
     }
 
     /// The cookies of this client, as far as they count.
@@ -110,6 +119,9 @@ impl Call {
         let (head, body) = self.ask(body).await?.into_parts();
         drop(awaited);
         if !head::is_stream(&head) {
+            if self.may_share(bodiless) {
+                self.shared.admissions.said_no(&self.visit(false));
+            }
             let former = if bodiless { self.former(head.status) } else { None };
             return Ok(match former {
                 Some((joined, head)) => self.rejoined(joined, &head),
@@ -121,9 +133,10 @@ impl Call {
             return Ok(self.unnumbered(head, body));
         }
         let foreign = verdict == Verdict::Foreign;
-        let (key, from, route) = (self.key, self.address(), self.route.clone());
-        let home = (foreign && self.may_share(bodiless)).then(|| Home { key, request: self.for_the_pump() });
-        let (by_get, shared) = (self.parts.method == Method::GET, home.is_some());
+        let (key, from, route) = (self.own_key(), self.address(), self.route.clone());
+        let home = (foreign && self.may_share(bodiless))
+            .then(|| Home { key: self.key, request: self.as_a_member() });
+        let (by_get, shared) = (self.parts.method == Method::GET, home.as_ref().map(|home| home.key));
         let opened = Opened {
             key,
             jar: self.jar(),

@@ -95,11 +95,11 @@ fn glob_paths_of_presets_match_what_they_name() {
 
 #[test]
 fn the_routes_own_keys_win_one_by_one() {
-    let own = "[[route]]\npreset = \"opencode\"\nstamp = \"never\"\nhello = \"welcome\"\nwindow = { events = 7 }\n\
+    let own = "[[route]]\npreset = \"opencode\"\nstamp = \"auto\"\nhello = \"welcome\"\nwindow = { events = 7 }\n\
                [[route.guard]]\nopen = \"a\"\nclose = \"b\"\nkey = \"/id\"";
     let (own, preset) = (routes(own), routes("[[route]]\npreset = \"opencode\""));
     for (own, preset) in own.iter().zip(&preset) {
-        assert_eq!(format!("{:?} {:?}", own.stamp, preset.stamp), "Never Always");
+        assert_eq!(format!("{:?} {:?}", own.stamp, preset.stamp), "Auto Always");
         assert_eq!((own.window.events.get(), own.window.age), (7, preset.window.age));
         let hello = &own.rules.hello.as_ref().unwrap().types;
         assert!(hello.is_match("welcome") && !hello.is_match("server.connected"));
