@@ -273,7 +273,7 @@ impl Case {
 
     async fn connect(&mut self, at: usize) {
         let (id, shared) = (self.clients[at].id.clone(), self.plan.shared && !self.streams.is_empty());
-        let known = if shared { Some(0) } else { self.known(at, &id) };
+        let known = self.known(at, &id).await;
         let verdict = match known {
             Some(stream) => self.streams[stream].0.judge(&self.plan, &id),
             None => match &id {
@@ -309,11 +309,24 @@ impl Case {
         self.check().await;
     }
 
-    /// The session that a client without a shared stream means by its id.
-    fn known(&self, at: usize, id: &Id) -> Option<usize> {
+    /// The stream that a client means by its id: a session, which on a shared route it has if it brought an id of the
+    /// upstream's once, or the shared stream.
+    async fn known(&mut self, at: usize, id: &Id) -> Option<usize> {
+        let is_shared = self.plan.shared && !self.streams.is_empty();
         match id {
-            Id::Ours(_, _) if self.plan.shared => None,
-            Id::Ours((stream, _), _) => Some(*stream),
+            Id::Ours((stream, _), _) if !is_shared => Some(*stream),
+            // Nobody is found there by an id of the upstream's, so that one who was last given such a one is not waited
+            // for, whatever is left of that after a tear.
+            Id::Ours((stream, _), _) if *stream > 0 && self.streams[*stream].2.was_closed().await => Some(0),
+            Id::Ours((stream, _), _) => {
+                let keeps = match self.streams[*stream].0.judge(&self.plan, id) {
+                    Verdict::Resumed { .. } => true,
+                    Verdict::Gap(_) => self.plan.replay,
+                    Verdict::Fresh | Verdict::Foreign => false,
+                };
+                Some(if keeps { *stream } else { 0 })
+            }
+            Id::Text(_) if is_shared => Some(0),
             Id::Text(text) => self.streams.iter().position(|(stream, ..)| {
                 stream.owner == Some(at) && stream.place_of(&self.plan, text).is_some()
             }),
@@ -356,7 +369,7 @@ impl Case {
         };
         let missed = model.after(place);
         let greeted = verdict.is_new() && self.plan.hello > 0;
-        if !self.plan.shared || !(self.plan.admits || greeted) {
+        if model.owner.is_some() || !(self.plan.admits || greeted) {
             return self.start(at, verdict, place, Vec::new(), missed);
         }
         let fence = model.fence(place);
