@@ -135,6 +135,12 @@ class Asked {
     }
   }
 
+  /** Cuts it between the last word and the end. */
+  async cutsTheEnd() {
+    await eventually(() => this.done, "last word", 30);
+    this.relay.streams(PATH).forEach((pair) => this.relay.cut(pair, 0.6));
+  }
+
   times() {
     return model.asked.get(this.who);
   }
@@ -186,17 +192,18 @@ async function withFetch() {
 async function again() {
   const bare = await Asked.through(model.port, "again, without respool");
   const { tokens } = model;
-  await Promise.all([bare.byFetch(), bare.cuts(CUTS, 0.6)]);
-  const of = `fetch-event-source, without respool, ${CUTS} cuts`;
-  same(`${of}: the model is asked each time`, bare.times(), 1 + CUTS);
+  await Promise.all([bare.byFetch(), bare.cuts(CUTS, 0.6), bare.cutsTheEnd()]);
+  const of = `fetch-event-source, without respool, ${CUTS} cuts and one before the end`;
+  same(`${of}: the model is asked each time`, bare.times(), 1 + CUTS + 1);
+  same(`${of}: it has been told the end twice`, bare.done, 2);
   const more = bare.tokens.length - TOKENS;
-  check(`${of}: ${more} tokens too many`, more >= CUTS * 3 ? "" : `${bare.tokens.length} tokens`);
-  check(`${of}: the model has made ${model.tokens - tokens}`, model.tokens - tokens > TOKENS ? "" : "no more than once");
+  check(`${of}: ${more} tokens too many`, more >= TOKENS + CUTS * 3 ? "" : `${bare.tokens.length} tokens`);
+  const all = model.tokens - tokens;
+  check(`${of}: the model has made ${all}`, all >= bare.tokens.length ? "" : `no more than ${all}`);
   bare.relay.stop();
   const asked = await Asked.through(respool.port, "again");
   const made = model.tokens;
-  const done = eventually(() => asked.done, "end of the answer").then(() => asked.relay.cut(asked.relay.streams(PATH)[0], 0.6));
-  await Promise.all([asked.byFetch(), asked.cuts(CUTS), done]);
+  await Promise.all([asked.byFetch(), asked.cuts(CUTS), asked.cutsTheEnd()]);
   asked.resumed("fetch-event-source, with a cut before the end too", CUTS + 1);
   same("fetch-event-source: no token is made twice", model.tokens - made, TOKENS);
 }

@@ -1,5 +1,5 @@
-// MCP servers, by both transports, with the official client: calls that are cut while they last, and what a server says by
-// itself. The reference server keeps what it sent; one without that, as most are, is here besides.
+// MCP servers, by both transports, with the official client: calls that are cut while they last, and what a server says
+// by itself. The reference server keeps what it sent; one without that, as most are, is here besides.
 //
 //     client ── relay ── respool ── counter ── MCP server
 
@@ -20,7 +20,12 @@ import { resuming } from "./resuming.mjs";
 const CALLS = 3;
 const STEPS = 20;
 const EVERYTHING = new URL("node_modules/@modelcontextprotocol/server-everything/dist/index.js", import.meta.url);
-const HASTE = { initialReconnectionDelay: 50, maxReconnectionDelay: 50, reconnectionDelayGrowFactor: 1, maxRetries: 20 };
+const HASTE = {
+  initialReconnectionDelay: 50,
+  maxReconnectionDelay: 50,
+  reconnectionDelayGrowFactor: 1,
+  maxRetries: 20,
+};
 
 /** A port that nobody has. */
 async function free() {
@@ -165,7 +170,8 @@ async function answered(of, behind, caller) {
 async function lost(of, caller) {
   const { wrong, progress } = await caller.call(1);
   const { length } = progress;
-  check(`${of}, one cut: no answer, after ${length} steps of ${STEPS}`, /timed out/i.test(wrong) ? "" : wrong || "answered");
+  const name = `${of}, one cut: no answer, after ${length} steps of ${STEPS}`;
+  check(name, /timed out/i.test(wrong) ? "" : wrong || "answered");
 }
 
 /** A call that is cut before anything of it came: the client has no id to come back by. */
@@ -236,7 +242,8 @@ async function said(server, behind, bare, caller) {
   clearInterval(mouth);
   const last = server.say();
   await eventually(() => [bare, caller].every((its) => its.said.at(-1).n === last), `last word for ${of}`);
-  check(`${of}, ${cuts} cuts, ${caller.said.length} events: each once, in order`, whole(caller.said, caller.said[0].n, last, () => undefined));
+  const name = `${of}, ${cuts} cuts, ${caller.said.length} events: each once, in order`;
+  check(name, whole(caller.said, caller.said[0].n, last, () => undefined));
   const due = last - bare.said[0].n + 1;
   const missing = due - bare.said.length;
   check(`${of}, without respool, ${cuts} cuts: it loses ${missing} of ${due}`, missing > 0 ? "" : "none");

@@ -26,6 +26,8 @@ class PocketBase {
   /** Connections that were made, those of them with an id, and subscriptions, by whom. */
   asked = new Map();
   ids = new Map();
+  /** How long a subscription takes. */
+  patience = 0;
   subscribed = new Map();
   n = 0;
 
@@ -52,12 +54,13 @@ class PocketBase {
     response.on("close", () => this.clients.delete(id));
   }
 
-  #subscribe(request, response) {
+  async #subscribe(request, response) {
     count(this.subscribed, request);
     const { clientId, subscriptions } = request.body;
     const client = this.clients.get(clientId);
     if (!client) return response.status(404).json({ code: 404, message: "Missing or invalid client id.", data: {} });
     client.topics = subscriptions;
+    await sleep(this.patience);
     response.status(204).end();
   }
 
@@ -137,9 +140,16 @@ class Subscriber {
     return this;
   }
 
+  /** Is cut again and again, each time when it has subscribed: see `givesUp`. */
   async cuts() {
-    await eventually(() => this.events.length > 0, `first event of ${this.who}`);
-    await this.relay.cutEach(PATH, CUTS, 300);
+    for (let n = 0; n < CUTS; n++) {
+      await this.hears();
+      await this.relay.cutEach(PATH, 1, 300);
+    }
+    await this.hears();
+  }
+
+  async hears() {
     await eventually(() => this.relay.streams(PATH).length === 1, `return of ${this.who}`);
     const { length } = this.events;
     await eventually(() => this.events.length > length, `event for ${this.who}`);
@@ -203,8 +213,24 @@ async function cuts() {
   }
 }
 
+/** What it schedules when it is cut it forgets when its subscription, which it has given up by then, is over. */
+async function givesUp() {
+  for (const [name, port] of [["without respool", server.port], ["through respool", respool.port]]) {
+    const subscriber = await Subscriber.through(port, `gives-up ${port}`);
+    server.patience = 300;
+    const subscribed = subscriber.byClient();
+    await eventually(() => server.subscribed.has(subscriber.who), "subscription");
+    subscriber.relay.streams(PATH).forEach((pair) => subscriber.relay.cut(pair, 0.6));
+    await Promise.race([subscribed, sleep(3000)]);
+    await sleep(3000);
+    same(`official client, ${name}: cut while it subscribes, it never comes back`, server.asked.get(subscriber.who), 1);
+    server.patience = 0;
+    subscriber.relay.stop();
+  }
+}
+
 async function close() {
   same("respool ends with 0 when told to", await respool.stop(), 0);
 }
 
-await main(60, open, cuts, close);
+await main(60, open, cuts, givesUp, close);

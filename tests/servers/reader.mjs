@@ -77,7 +77,7 @@ export class Reader {
   }
 }
 
-/** A `fetch` for an `EventSource` whose patience is short: where the server says nothing of it, it waits for three seconds. */
+/** A `fetch` for an `EventSource` whose patience is short: where the server says nothing, it would wait for 3 s. */
 export async function impatient(input, init) {
   const answer = await fetch(input, init);
   const { body, headers, redirected, status, url } = answer;
