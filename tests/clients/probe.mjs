@@ -6,10 +6,10 @@ import { existsSync, readFileSync } from "node:fs";
 import express from "express";
 
 import { installed, servePage, start } from "./kinds.mjs";
-import { check, main, sleep } from "./world.mjs";
+import { check, eventually, main, sleep } from "./world.mjs";
 
-// After so long all have come back who will.
-const WAIT = 10_000;
+// When nobody has asked for so long, all have come back who will.
+const QUIET = 6000;
 
 const data = (n) => `data: {"n":${n}}\n\n`;
 const first = `retry: 200\nid: 1\n${data(1)}`;
@@ -33,6 +33,9 @@ const SCRIPTS = {
 
 /** A server that follows a script, for each client from its start. */
 class Server {
+  /** When anybody last asked any of them. */
+  static last = 0;
+
   static async start(script) {
     const server = new Server();
     server.asked = new Map();
@@ -46,6 +49,7 @@ class Server {
       const { who } = request.params;
       const asked = [...(server.asked.get(who) ?? []), request];
       server.asked.set(who, asked);
+      Server.last = Date.now();
       server.#answer(script[Math.min(asked.length, script.length) - 1], response);
     });
     server.http = app.listen(0, "127.0.0.1");
@@ -115,7 +119,10 @@ async function probe() {
     names.map((name) => ({ kind, who: `${n}-${name}`, url: `${servers.get(name).url}/${n}-${name}` })),
   );
   const clients = new Map((await start(`${servers.get("cut").url}/page`, wanted)).map((it) => [it.who, it]));
-  await sleep(WAIT);
+  const came = ({ who }) => [...servers.values()].some(({ asked }) => asked.has(who));
+  // Who never comes is named below.
+  for (let tries = 0; tries < 300 && !wanted.every(came); tries++) await sleep(100);
+  await eventually(() => Date.now() > Server.last + QUIET, "quiet", 60);
   const doc = new URL("clients.md", import.meta.url);
   const said = existsSync(doc) ? readFileSync(doc, "utf8").split("\n") : [];
   for (const [n, kind] of installed.entries()) {
@@ -131,4 +138,4 @@ async function probe() {
   clients.forEach((client) => client.stop());
 }
 
-await main(60, probe);
+await main(120, probe);

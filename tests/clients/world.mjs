@@ -213,6 +213,8 @@ export class Relay {
   cuts = 0;
   /** The values of `Respool-Resume` in the heads of streams, by their path. */
   resumes = new Map();
+  /** How often each was asked for, as `GET /path`. */
+  asked = new Map();
   #pairs = new Set();
 
   static async start(port) {
@@ -239,6 +241,7 @@ export class Relay {
     const pair = {
       client,
       origin: net.connect(port, "127.0.0.1"),
+      method: "",
       path: "",
       seen: "",
       streams: false,
@@ -249,9 +252,10 @@ export class Relay {
     const end = () => this.#destroy(pair);
     for (const socket of [pair.client, pair.origin]) socket.on("error", end).on("close", end);
     client.on("data", (bytes) => {
-      const path = /^[A-Z]+ ([^ ?]+)\S* HTTP/.exec(bytes.toString("latin1"))?.[1];
+      const [line, method, path] = /^([A-Z]+) ([^ ?]+)\S* HTTP/.exec(bytes.toString("latin1")) ?? [];
       // A connection may be used again.
-      if (path) Object.assign(pair, { path, seen: "", streams: false, numbered: false });
+      if (line) Object.assign(pair, { method, path, seen: "", streams: false, numbered: false });
+      if (line) this.asked.set(`${method} ${path}`, (this.asked.get(`${method} ${path}`) ?? 0) + 1);
       pair.origin.write(bytes);
     });
     pair.origin.on("data", (bytes) => this.#back(pair, bytes));
