@@ -63,6 +63,42 @@ async fn a_stream_whose_pump_is_down_serves_resumes_from_its_window() {
     assert_eq!((new.data().await, new.resume()), (vec!["c".to_owned()], "fresh"));
 }
 
+/// Its client was on its way back when the upstream was lost, so that there was nobody to ask with.
+#[tokio::test(start_paused = true)]
+async fn what_was_missed_outlives_the_upstream_that_is_lost_while_nobody_is_there() {
+    for lines in ["", HOLD, RESUMES] {
+        let mut world = World::new(&format!("{OPEN}{lines}linger = '20s'\n"));
+        let (id, upstream) = left(&mut world).await;
+        lose(&world, upstream).await;
+        seconds(9).await;
+        let mut back = world.event_source("/e", &id).await;
+        assert_eq!((back.status, back.resume()), (200, "resumed; missed=1"), "{lines:?}");
+        assert_eq!(back.data().await, ["b"]);
+        drop(back);
+        seconds(20).await;
+        assert_eq!(world.metric("respool_streams{kind=\"shared\"}"), 0, "for as long as it lingers: {lines:?}");
+        assert_eq!(world.app.registry().held(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_back_to_a_stream_that_was_lost_alone_and_stays_is_asked_for() {
+    let mut world = World::new(&format!("{OPEN}{RESUMES}linger = '20s'\n"));
+    let (mut client, mut upstream) = world.open("/e").await;
+    upstream.send(numbered(1, 1)).await;
+    let id = client.id().await;
+    drop(client);
+    upstream.send(numbered(2, 2)).await;
+    lose(&world, upstream).await;
+    seconds(9).await;
+    let mut back = world.event_source("/e", &id).await;
+    seconds(30).await;
+    let mut again = answer(&mut world).await;
+    assert_eq!(again.header("last-event-id"), Some("2"));
+    again.send(numbered(3, 3)).await;
+    assert_eq!((back.data().await, back.end), (vec!["2".into(), "3".to_owned()], None));
+}
+
 #[tokio::test(start_paused = true)]
 async fn nobody_is_served_from_a_window_whom_the_upstream_could_not_be_asked_about() {
     let mut world = World::new(&OPEN.replace("none", "upstream"));
