@@ -217,6 +217,8 @@ impl Keeper {
     fn refused(&mut self, asker: Option<Asker>, response: Response<Relay>) {
         // Perhaps it was its own last id that the upstream refused, and that no client sent.
         let id_was_sent = self.upstream_id.take().is_some();
+        // Then the stream is broken, and the same client's request may still open it anew.
+        let was_to_resume = matches!(self.held, Some(Held::Resumes(_)));
         self.let_go();
         match asker {
             Some(asker) if id_was_sent => lock(&self.stream.state).line.push_front(asker),
@@ -224,7 +226,9 @@ impl Keeper {
             None => {
                 let status = response.status().as_u16();
                 tracing::warn!(route = self.stream.route.name, key = %self.stream.key, status, "the upstream refused a stream that is kept");
-                self.candidates.pop();
+                if !was_to_resume {
+                    self.candidates.pop();
+                }
                 self.failures += 1;
             }
         }

@@ -273,6 +273,7 @@ async fn where_the_upstream_has_sent_no_id_or_refuses_it_the_loss_is_a_break() {
             assert_eq!(again.header("last-event-id"), Some("1"));
             again.refuse(410).await;
             again.again().await;
+            assert!(again.request.starts_with("GET /e"), "it asks with the same client's request");
         }
         assert_eq!(again.header("last-event-id"), None);
         again.begin().await;
