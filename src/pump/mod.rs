@@ -96,7 +96,7 @@ pub struct Pump {
     budget: Budget,
     relieve: Relieve,
     lingerers: Lingerers,
-    /// What was charged for the frame that is not complete.
+    /// What was charged for the frame that is not complete, and for the upstream's last id.
     charged: usize,
     gathered: Gathered,
 }
@@ -286,8 +286,9 @@ impl Pump {
             let route = &self.appender.route.name;
             tracing::warn!(route, "the upstream repeats an id: who comes back with it may get events again");
         }
-        self.budget.charge(self.charged, self.splitter.held());
-        self.charged = self.splitter.held();
+        let cost = self.splitter.held() + self.appender.ids.cost();
+        self.budget.charge(self.charged, cost);
+        self.charged = cost;
         if let Some(guarding) = &mut self.appender.guarding {
             guarding.settle(now);
         }
