@@ -76,7 +76,11 @@ async fn what_was_missed_outlives_the_upstream_that_is_lost_while_nobody_is_ther
         assert_eq!(back.data().await, ["b"]);
         drop(back);
         seconds(20).await;
-        assert_eq!(world.metric("respool_streams{kind=\"shared\"}"), 0, "for as long as it lingers: {lines:?}");
+        assert_eq!(
+            world.metric("respool_streams{kind=\"shared\"}"),
+            0,
+            "for as long as it lingers: {lines:?}"
+        );
         assert_eq!(world.app.registry().held(), 0);
     }
 }
@@ -385,4 +389,26 @@ async fn with_hold_what_a_stranger_is_refused_cuts_nobody_who_stayed() {
         (vec!["hello".into(), "hello".into(), "b".to_owned()], None)
     );
     assert_eq!((stranger.status, stranger.text().as_str()), (401, ""));
+}
+
+#[tokio::test(start_paused = true)]
+async fn case_2_who_asks_again_after_a_loss_is_told_the_low_edge_by_the_hello_before_what_is_replayed() {
+    let mut world = World::new(&format!("{OPEN}{RESUMES}hello = 'hi'\non_gap = 'replay'\n"));
+    let mut client = world.send(&event_source("/e", "")).await;
+    let mut upstream = world.origin.accept().await;
+    upstream.begin().await;
+    upstream.send(HELLO.to_owned() + &numbered(1, 2)).await;
+    client.read().await;
+    drop(client);
+    lose(&world, upstream).await;
+    let mut gapped = world.send(&event_source("/e", "r0000000000000-5")).await;
+    let mut again = answer(&mut world).await;
+    again.send(HELLO).await;
+    assert_eq!(
+        (gapped.data().await, gapped.resume()),
+        (vec!["hello".into(), "1".into(), "2".to_owned()], "gap; reason=generation")
+    );
+    let fence = gapped.held().events[0].id.clone();
+    let cut_there = world.event_source("/e", &fence).await;
+    assert_eq!(cut_there.held().data(), ["1", "2"]);
 }
