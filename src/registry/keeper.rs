@@ -29,8 +29,8 @@ use crate::{
 /// The first pause before the upstream is asked again; it doubles up to the last one, each with full jitter.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(30);
-/// How often it is looked for whom to cut, at most.
-const SOON: Duration = Duration::from_millis(1);
+/// How often it is looked for whom to cut, at most, by each stream that is down.
+const SOON: Duration = Duration::from_millis(100);
 /// The last pause while somebody waits.
 const WAITED_FOR: Duration = Duration::from_secs(1);
 

@@ -412,3 +412,19 @@ async fn case_2_who_asks_again_after_a_loss_is_told_the_low_edge_by_the_hello_be
     let cut_there = world.event_source("/e", &fence).await;
     assert_eq!(cut_there.held().data(), ["1", "2"]);
 }
+
+/// Whoever comes is cut before the upstream is asked again; that takes no look each millisecond.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_down_and_holds_nobody_is_idle() {
+    let world = World::new(&format!("outage = {{ hold = '0s' }}\n{OPEN}pin = true\n"));
+    world.origin.set_away(true);
+    seconds(60).await;
+    let polls = || tokio::runtime::Handle::current().metrics().worker_park_count(0);
+    let before = polls();
+    seconds(60).await;
+    assert!(polls() - before < 2000, "{} in a minute", polls() - before);
+    let mut client = world.send(&event_source("/e", "")).await;
+    seconds(1).await;
+    client.read().await;
+    assert_eq!((client.status, client.end), (0, Some(Ended::Cut)));
+}
