@@ -36,12 +36,14 @@ pub struct Greeter {
     events: usize,
     /// Whole frames behind the hello.
     rest: Vec<u8>,
+    limit: usize,
     done: bool,
     end: Option<Result<(), BoxError>>,
 }
 
 impl Greeter {
-    /// Reads by this rule, and gives ids in this mode; no frame may be longer than `limit` bytes.
+    /// Reads by this rule, and gives ids in this mode; no frame may be longer than `limit` bytes, and what is longer than
+    /// that altogether is not waited for.
     #[must_use]
     pub fn new(hello: &Hello, ids: Ids, limit: usize) -> Self {
         Self {
@@ -53,6 +55,7 @@ impl Greeter {
             between: Vec::new(),
             events: 0,
             rest: Vec::new(),
+            limit,
             done: false,
             end: None,
         }
@@ -102,11 +105,12 @@ impl Greeter {
             self.rest.extend_from_slice(frame.bytes());
         } else if !frame.is_event() {
             stamp(frame, self.ids == Ids::Keep, None, &mut self.between);
+            self.done = self.said.len() + self.between.len() > self.limit;
         } else if self.hello.is(frame) {
             self.say_last(None);
             self.last = Some(frame.bytes().to_vec());
             self.events += 1;
-            self.done = self.events == self.hello.events;
+            self.done = self.events == self.hello.events || self.said.len() > self.limit;
         } else {
             self.done = true;
             self.rest.extend_from_slice(frame.bytes());

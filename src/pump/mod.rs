@@ -96,7 +96,7 @@ pub struct Pump {
     budget: Budget,
     relieve: Relieve,
     lingerers: Lingerers,
-    /// What was charged for the frame that is not complete.
+    /// What was charged for the frame that is not complete, and for the upstream's last id.
     charged: usize,
     /// There is one.
     partial: Option<Held>,
@@ -289,10 +289,12 @@ impl Pump {
             let route = &self.appender.route.name;
             tracing::warn!(route, "the upstream repeats an id: who comes back with it may get events again");
         }
-        self.budget.charge(self.charged, self.splitter.held());
-        self.charged = self.splitter.held();
+        let partial = self.splitter.held();
+        let cost = partial + self.appender.ids.cost();
+        self.budget.charge(self.charged, cost);
+        self.charged = cost;
         self.partial = match self.partial.take() {
-            _ if self.charged == 0 => None,
+            _ if partial == 0 => None,
             None => Some(self.appender.metrics.partial_frames.hold()),
             held => held,
         };

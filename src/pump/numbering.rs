@@ -118,6 +118,11 @@ impl Numbering {
         }
     }
 
+    /// What it costs to know the upstream's last id, in bytes: an id may be as long as a frame.
+    pub(super) fn cost(&self) -> usize {
+        self.last.as_ref().map_or(0, Bytes::len) + self.page.capacity()
+    }
+
     pub(super) fn last(&self) -> Option<Bytes> {
         self.last.clone()
     }

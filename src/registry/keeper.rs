@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, header, request::Parts};
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::time::{sleep, sleep_until, timeout, timeout_at};
 
 use super::{
     Registry, lock,
@@ -29,8 +29,8 @@ use crate::{
 /// The first pause before the upstream is asked again; it doubles up to the last one, each with full jitter.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(30);
-/// How often it is looked for whom to cut, at most.
-const SOON: Duration = Duration::from_millis(1);
+/// How often it is looked for whom to cut, at most, by each stream that is down.
+const SOON: Duration = Duration::from_millis(100);
 /// The last pause while somebody waits.
 const WAITED_FOR: Duration = Duration::from_secs(1);
 
@@ -110,15 +110,31 @@ impl Keeper {
                 }
                 self.pause().await;
             }
-            if self.close_if_unwanted() {
+            if !self.is_returned_to().await && self.close_if_unwanted() {
                 return;
             }
         }
     }
 
+    /// Nobody is here whose request could be sent, but clients of the stream that was lost may come back for what is
+    /// retained. Waits for the first who needs the upstream, as long as they are expected; says whether one came.
+    async fn is_returned_to(&self) -> bool {
+        let Some(until) = self.expected_until.filter(|_| self.is_expected()) else { return false };
+        let needs_it = || self.stream.is_waited_for() || (self.held.is_some() && self.stream.has_members());
+        let came = async {
+            while !needs_it() {
+                self.stream.asked.notified().await;
+            }
+        };
+        timeout_at(until.into(), came).await.is_ok()
+    }
+
     fn next_source(&mut self) -> Option<Source> {
         if !self.is_expected() {
             self.candidates.clear();
+        } else if self.held.is_some() && self.candidates.is_empty() {
+            // Whoever came back since goes on only if somebody asks.
+            self.candidates = self.stream.attached();
         }
         let candidate = self.candidates.last().cloned().map(Source::Candidate);
         let kept = candidate.or_else(|| self.stream.route.pin.is_some().then_some(Source::Pin));
@@ -203,6 +219,8 @@ impl Keeper {
     fn refused(&mut self, asker: Option<Asker>, response: Response<Relay>) {
         // Perhaps it was its own last id that the upstream refused, and that no client sent.
         let id_was_sent = self.upstream_id.take().is_some();
+        // Then the stream is broken, and the same client's request may still open it anew.
+        let was_to_resume = matches!(self.held, Some(Held::Resumes(_)));
         self.let_go();
         match asker {
             Some(asker) if id_was_sent => lock(&self.stream.state).line.push_front(asker),
@@ -210,7 +228,7 @@ impl Keeper {
             None => {
                 let status = response.status().as_u16();
                 tracing::warn!(route = self.stream.route.name, key = %self.stream.key, status, "the upstream refused a stream that is kept");
-                let refused = self.candidates.pop();
+                let refused = if was_to_resume { None } else { self.candidates.pop() };
                 if let Some(OnRefusal(tell)) = refused.as_ref().and_then(|request| request.extensions.get()) {
                     tell();
                 }
@@ -329,8 +347,7 @@ impl Keeper {
     /// Whoever is attached stays, where the stream may go on; all others are cut when they have everything.
     fn lost(&mut self, live: Arc<Live>, count: metrics::End) {
         let mut state = lock(&self.stream.state);
-        let attached = state.members.iter().rev().filter(|(member, _)| member.strong_count() > 0);
-        self.candidates = attached.map(|(_, request)| request.clone()).collect();
+        self.candidates = state.attached();
         state.phase = Phase::Down(live.clone());
         drop(state);
         self.expected_until = now().checked_add(self.stream.route.linger);

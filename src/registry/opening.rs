@@ -109,14 +109,17 @@ impl Keeper {
         let live = Arc::new(Live { window, head: Head::of(&head) });
         let (tell, spoken) = oneshot::channel();
         let hello = self.stream.route.rules.hello.clone();
+        let mut fence = live.window.look(|window| window.tail());
         if let Some(asker) = asker {
             let (answer, joined) = self.placed(asker, &live);
+            // It is the asker who is told the hello, and before what is replayed to it.
+            fence = joined.cursor.fence();
             let spoken = hello.is_some().then_some(spoken);
             let _ = answer.send(Answer::Opened(Box::new(head), joined, spoken));
         }
         if let Some(hello) = &hello {
             let said;
-            (said, body) = self.said(hello, live.window.look(|window| window.tail()), body).await;
+            (said, body) = self.said(hello, fence, body).await;
             let _ = tell.send(said);
         }
         self.let_in(&live);

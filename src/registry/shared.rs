@@ -35,7 +35,7 @@ pub struct SharedStream {
     pub(super) key: Key,
     pub(super) route: Arc<Route>,
     pub(super) state: Mutex<State>,
-    /// A client joined the line.
+    /// A client joined the line, or was admitted.
     pub(super) asked: Notify,
     _counted: Counted,
 }
@@ -56,6 +56,12 @@ impl State {
             self.line.reserve(self.line.len() + 4);
         }
         self.line.push_back(asker);
+    }
+
+    /// The requests of the members that are here, the one admitted last at the end.
+    pub(super) fn attached(&self) -> Vec<Arc<Parts>> {
+        let here = self.members.iter().rev().filter(|(member, _)| member.strong_count() > 0);
+        here.map(|(_, request)| request.clone()).collect()
     }
 }
 
@@ -289,13 +295,24 @@ impl SharedStream {
     /// A client was admitted. Its request may open the stream again, as long as what is returned is kept.
     fn admitted(&self, request: Arc<Parts>) -> Member {
         let member = Arc::new(());
-        let members = &mut lock(&self.state).members;
+        let mut state = lock(&self.state);
+        let members = &mut state.members;
         members.retain(|(member, _)| member.strong_count() > 0);
         if members.len() == 2 * REMEMBERED {
             members.remove(REMEMBERED - 1);
         }
         members.push_front((Arc::downgrade(&member), request));
+        drop(state);
+        self.asked.notify_one();
         Member(member)
+    }
+
+    pub(super) fn attached(&self) -> Vec<Arc<Parts>> {
+        lock(&self.state).attached()
+    }
+
+    pub(super) fn has_members(&self) -> bool {
+        lock(&self.state).members.iter().any(|(member, _)| member.strong_count() > 0)
     }
 
     /// Takes the first in the line who still waits.

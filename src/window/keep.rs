@@ -222,10 +222,12 @@ impl Window {
         self.openings.left_of(self.low..self.tail + 1)
     }
 
-    /// What the window costs, in bytes: events, what each needs beside, control frames, the upstream's ids, openings.
+    /// What the window costs, in bytes: events, what each needs beside, control frames, the upstream's ids, openings,
+    /// its reconnection time.
     #[must_use]
     pub fn cost(&self) -> usize {
-        self.cost + self.passing.cost() + self.names.cost() + self.openings.cost()
+        let retry = self.retry.as_ref().map_or(0, Bytes::len);
+        self.cost + self.passing.cost() + self.names.cost() + self.openings.cost() + retry
     }
 
     /// Appends an event, as it is sent, and lets go what the bounds no longer cover.

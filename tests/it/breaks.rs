@@ -63,6 +63,46 @@ async fn a_stream_whose_pump_is_down_serves_resumes_from_its_window() {
     assert_eq!((new.data().await, new.resume()), (vec!["c".to_owned()], "fresh"));
 }
 
+/// Its client was on its way back when the upstream was lost, so that there was nobody to ask with.
+#[tokio::test(start_paused = true)]
+async fn what_was_missed_outlives_the_upstream_that_is_lost_while_nobody_is_there() {
+    for lines in ["", HOLD, RESUMES] {
+        let mut world = World::new(&format!("{OPEN}{lines}linger = '20s'\n"));
+        let (id, upstream) = left(&mut world).await;
+        lose(&world, upstream).await;
+        seconds(9).await;
+        let mut back = world.event_source("/e", &id).await;
+        assert_eq!((back.status, back.resume()), (200, "resumed; missed=1"), "{lines:?}");
+        assert_eq!(back.data().await, ["b"]);
+        drop(back);
+        seconds(20).await;
+        assert_eq!(
+            world.metric("respool_streams{kind=\"shared\"}"),
+            0,
+            "for as long as it lingers: {lines:?}"
+        );
+        assert_eq!(world.app.registry().held(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_back_to_a_stream_that_was_lost_alone_and_stays_is_asked_for() {
+    let mut world = World::new(&format!("{OPEN}{RESUMES}linger = '20s'\n"));
+    let (mut client, mut upstream) = world.open("/e").await;
+    upstream.send(numbered(1, 1)).await;
+    let id = client.id().await;
+    drop(client);
+    upstream.send(numbered(2, 2)).await;
+    lose(&world, upstream).await;
+    seconds(9).await;
+    let mut back = world.event_source("/e", &id).await;
+    seconds(30).await;
+    let mut again = answer(&mut world).await;
+    assert_eq!(again.header("last-event-id"), Some("2"));
+    again.send(numbered(3, 3)).await;
+    assert_eq!((back.data().await, back.end), (vec!["2".into(), "3".to_owned()], None));
+}
+
 #[tokio::test(start_paused = true)]
 async fn nobody_is_served_from_a_window_whom_the_upstream_could_not_be_asked_about() {
     let mut world = World::new(&OPEN.replace("none", "upstream"));
@@ -237,6 +277,7 @@ async fn where_the_upstream_has_sent_no_id_or_refuses_it_the_loss_is_a_break() {
             assert_eq!(again.header("last-event-id"), Some("1"));
             again.refuse(410).await;
             again.again().await;
+            assert!(again.request.starts_with("GET /e"), "it asks with the same client's request");
         }
         assert_eq!(again.header("last-event-id"), None);
         again.begin().await;
@@ -348,4 +389,42 @@ async fn with_hold_what_a_stranger_is_refused_cuts_nobody_who_stayed() {
         (vec!["hello".into(), "hello".into(), "b".to_owned()], None)
     );
     assert_eq!((stranger.status, stranger.text().as_str()), (401, ""));
+}
+
+#[tokio::test(start_paused = true)]
+async fn case_2_who_asks_again_after_a_loss_is_told_the_low_edge_by_the_hello_before_what_is_replayed() {
+    let mut world = World::new(&format!("{OPEN}{RESUMES}hello = 'hi'\non_gap = 'replay'\n"));
+    let mut client = world.send(&event_source("/e", "")).await;
+    let mut upstream = world.origin.accept().await;
+    upstream.begin().await;
+    upstream.send(HELLO.to_owned() + &numbered(1, 2)).await;
+    client.read().await;
+    drop(client);
+    lose(&world, upstream).await;
+    let mut gapped = world.send(&event_source("/e", "r0000000000000-5")).await;
+    let mut again = answer(&mut world).await;
+    again.send(HELLO).await;
+    assert_eq!(
+        (gapped.data().await, gapped.resume()),
+        (vec!["hello".into(), "1".into(), "2".to_owned()], "gap; reason=generation")
+    );
+    let fence = gapped.held().events[0].id.clone();
+    let cut_there = world.event_source("/e", &fence).await;
+    assert_eq!(cut_there.held().data(), ["1", "2"]);
+}
+
+/// Whoever comes is cut before the upstream is asked again; that takes no look each millisecond.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_down_and_holds_nobody_is_idle() {
+    let world = World::new(&format!("outage = {{ hold = '0s' }}\n{OPEN}pin = true\n"));
+    world.origin.set_away(true);
+    seconds(60).await;
+    let polls = || tokio::runtime::Handle::current().metrics().worker_park_count(0);
+    let before = polls();
+    seconds(60).await;
+    assert!(polls() - before < 2000, "{} in a minute", polls() - before);
+    let mut client = world.send(&event_source("/e", "")).await;
+    seconds(1).await;
+    client.read().await;
+    assert_eq!((client.status, client.end), (0, Some(Ended::Cut)));
 }

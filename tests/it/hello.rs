@@ -258,3 +258,24 @@ async fn a_drain_cuts_who_waits_for_a_hello() {
     assert_eq!((client.end, waiting.end), (Some(Ended::Cut), Some(Ended::Cut)));
     assert_eq!(waiting.text(), "");
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_that_has_not_come_within_what_one_event_may_have_is_not_waited_for() {
+    for pinned in [true, false] {
+        let mut world = World::new(&format!("limits = {{ event = '4KiB' }}\n{ASKED}pin = {pinned}\n"));
+        let comments = ": x\n".repeat(2000);
+        if pinned {
+            let mut upstream = world.origin.accept().await;
+            upstream.begin().await;
+            upstream.send(hello("the pin's")).await;
+            let (client, mut asked) = admit(&mut world, "", &comments).await;
+            assert!(asked.is_closed().await);
+            assert!(client.text().starts_with("id: "), "it is primed: {}", client.text());
+        } else {
+            let (mut client, mut upstream) = world.open("/e").await;
+            upstream.send(&comments).await;
+            client.read().await;
+            assert!(client.text().ends_with(&comments), "nothing is lost");
+        }
+    }
+}

@@ -162,3 +162,19 @@ async fn newest_events_and_half_frames_are_within_the_budget_too() {
         "and there is room for others"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_remembered_of_a_control_frame_is_charged_too_and_given_back() {
+    for (line, ids) in [("retry", "keep"), ("id", "replace"), ("id", "hidden")] {
+        let mut world = World::new(&format!("[[route]]\npath = '/e'\nids = '{ids}'\n"));
+        let (mut client, mut upstream) = world.open("/e").await;
+        upstream.send(format!("{line}: {}\n\n", "1".repeat(100_000))).await;
+        client.read().await;
+        drop(client);
+        settle().await;
+        assert!(world.app.registry().held() >= 100_000, "{line} {ids}: {}", world.app.registry().held());
+        drop(upstream);
+        sleep(Duration::from_secs(300)).await;
+        assert_eq!(world.app.registry().held(), 0, "{line} {ids}");
+    }
+}

@@ -211,7 +211,9 @@ async fn who_gets_ids() {
         ("always", format!("{fetch}{elsewhere}"), true),
         ("never", event_source("/e", ""), false),
     ] {
-        let mut world = World::new(&format!("{PLAIN}stamp = '{stamp}'\nheartbeat = '1s'\n"));
+        // Where nobody gets ids there is no more to be said.
+        let more = if stamp == "never" { "" } else { "prime = false\nheartbeat = '1s'\n" };
+        let mut world = World::new(&format!("[[route]]\npath = '/e'\nstamp = '{stamp}'\n{more}"));
         let (mut client, mut upstream) = open(&mut world, &request).await;
         upstream.send("data: a\n\n").await;
         client.read().await;
