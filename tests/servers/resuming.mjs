@@ -10,7 +10,17 @@ export async function resuming(input, init = {}) {
   const answer = await fetch(input, init);
   if (!streams(answer)) return answer;
   const { status, headers } = answer;
-  return new Response(ReadableStream.from(whole(input, init, answer)), { status, headers });
+  return new Response(streamed(whole(input, init, answer)), { status, headers });
+}
+
+/** As `ReadableStream.from`, which not every Node has. */
+function streamed(pieces) {
+  const pull = async (controller) => {
+    const { value, done } = await pieces.next();
+    if (done) controller.close();
+    else controller.enqueue(value);
+  };
+  return new ReadableStream({ pull, cancel: () => pieces.return() });
 }
 
 /** The frames of an answer, and of those that go on where the one before was cut. */
