@@ -35,7 +35,7 @@ use crate::{
     pump::{Lingerers, Parts, Relieve, Successor},
     route::{Cookies, Key, OnGap, Route},
     seldom::Seldom,
-    window::{Budget, Cursor, LiveWindow, Verdict},
+    window::{Budget, Cursor, LiveWindow, Verdict, WeakWindow},
 };
 
 use sessions::Sessions;
@@ -74,6 +74,8 @@ struct Inner {
     lingerers: Lingerers,
     sessions: Mutex<Sessions>,
     shared: Mutex<HashMap<Key, Arc<SharedStream>>>,
+    /// The windows of all shared streams, and of those generations that are over whose clients are slow to take them.
+    generations: Mutex<Vec<(Key, WeakWindow)>>,
     count: Arc<AtomicUsize>,
     /// The last shared generation: the next one sorts after it, whatever the clock says. Nothing is locked under it but
     /// the dice.
@@ -114,6 +116,7 @@ impl Registry {
             upstream,
             sessions: Mutex::default(),
             shared: Mutex::default(),
+            generations: Mutex::default(),
             count: Arc::default(),
             last: Mutex::default(),
             cookies,
@@ -169,13 +172,22 @@ impl Registry {
         let sessions = lock(&self.0.sessions);
         let mut all: Vec<_> = sessions.iter().map(|session| (session.key, session.window.clone())).collect();
         drop(sessions);
-        let shared: Vec<_> = lock(&self.0.shared).values().cloned().collect();
-        all.extend(
-            shared
-                .iter()
-                .flat_map(|stream| stream.windows().into_iter().map(|window| (stream.key(), window))),
-        );
+        let generations = lock(&self.0.generations);
+        all.extend(generations.iter().filter_map(|(key, window)| Some((*key, window.upgrade()?))));
+        drop(generations);
         all
+    }
+
+    /// A window of a shared stream is one that may have to give way, as long as anybody has it.
+    fn note_generation(&self, key: Key, window: &LiveWindow) {
+        let mut all = lock(&self.0.generations);
+        // Those that are gone go whenever there would have to be more room; of what is left there is then at most half.
+        if all.len() == all.capacity() {
+            all.retain(|(_, window)| window.upgrade().is_some());
+            let more = all.len() + 4;
+            all.reserve(more);
+        }
+        all.push((key, window.downgrade()));
     }
 
     /// Asks the upstream. Behind a pointer, since the compiler cannot see that the service's own future is `Send`

@@ -95,7 +95,9 @@ impl Keeper {
         }
         let past = std::mem::take(&mut self.past);
         let window = Window::following(past, generation, self.stream.route.window, now());
-        LiveWindow::new(window, self.registry.0.budget.clone(), None)
+        let window = LiveWindow::new(window, self.registry.0.budget.clone(), None);
+        self.registry.note_generation(self.stream.key, &window);
+        window
     }
 
     /// Answers the asker, reads the connection's hello, and lets in those who wait in the line.

@@ -200,21 +200,6 @@ impl Registry {
 }
 
 impl SharedStream {
-    /// What its windows are charged to.
-    #[must_use]
-    pub fn key(&self) -> Key {
-        self.key
-    }
-
-    /// The windows that clients may still be given something from.
-    #[must_use]
-    pub fn windows(&self) -> Option<LiveWindow> {
-        match &lock(&self.state).phase {
-            Phase::Live(live) | Phase::Down(live) => Some(live.window.clone()),
-            Phase::Opening | Phase::Closed => None,
-        }
-    }
-
     /// `None` where another stream has to be opened.
     fn enter(&self, asked: &Asked, request: &Arc<Parts>, admits: Admits<'_>) -> Option<Entry> {
         let mut state = lock(&self.state);

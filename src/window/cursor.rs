@@ -10,7 +10,7 @@ use slab::Slab;
 
 use super::{
     End, Parts, Passed, Place, Verdict, Window,
-    sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering, PoisonError},
+    sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering, PoisonError, Weak},
 };
 use crate::{
     id::{Asked, Position},
@@ -60,6 +60,18 @@ static DEPARTURES: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::
 /// A window under a lock, and the tasks that wait for it. Clones are the same window.
 #[derive(Clone, Debug)]
 pub struct LiveWindow(Arc<Shared>);
+
+/// A window that others keep: its pump, or whoever reads it.
+#[derive(Debug)]
+pub struct WeakWindow(Weak<Shared>);
+
+impl WeakWindow {
+    /// The window, if it is still there.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<LiveWindow> {
+        self.0.upgrade().map(LiveWindow)
+    }
+}
 
 #[derive(Debug)]
 struct Shared {
@@ -286,6 +298,12 @@ impl LiveWindow {
     /// Makes room for others; see [`Window::give_way`].
     pub fn give_way(&self, excess: usize) -> usize {
         self.write(|writer| writer.window().give_way(excess))
+    }
+
+    /// This window, for who does not keep it.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakWindow {
+        WeakWindow(Arc::downgrade(&self.0))
     }
 
     /// It is the same window.

@@ -15,7 +15,7 @@ mod tail;
 
 use std::{num::NonZeroUsize, time::Duration};
 
-pub use cursor::{Audience, Budget, Cursor, LiveWindow, Step, Writer};
+pub use cursor::{Audience, Budget, Cursor, LiveWindow, Step, WeakWindow, Writer};
 pub use keep::{End, Gap, Parts, Past, Place, Verdict, Window};
 pub use passing::Passed;
 pub use tail::Tail;

@@ -178,3 +178,37 @@ async fn what_is_remembered_of_a_control_frame_is_charged_too_and_given_back() {
         assert_eq!(world.app.registry().held(), 0, "{line} {ids}");
     }
 }
+
+/// Its stream has ended properly, so that nobody finds it any more but who reads it.
+#[tokio::test(start_paused = true)]
+async fn what_slow_clients_have_coming_of_a_generation_that_is_over_gives_way_too() {
+    let mut world = World::new(
+        "limits = { memory = '256KiB', event = '64KiB' }\nwindow = { bytes = '200KiB' }\n\
+         [[route]]\npath = '/e'\nmode = 'shared'\nkey = ['query:n']\nadmit = 'none'\n",
+    );
+    let event = format!("data: {}\n\n", "x".repeat(10_000));
+    let mut slow = Vec::new();
+    for n in 0..2 {
+        world.pipe = 512;
+        let mut client = world.send(&event_source(&format!("/e?n={n}"), "")).await;
+        let mut upstream = world.origin.accept().await;
+        upstream.begin().await;
+        client.read_some(400).await;
+        upstream.send(event.repeat(10)).await;
+        upstream.finish().await;
+        drop(upstream);
+        slow.push(client);
+    }
+    assert!(world.app.registry().held() > 200_000);
+    world.pipe = 1 << 20;
+    let mut fast = world.send(&event_source("/e?n=fast", "")).await;
+    let mut upstream = world.origin.accept().await;
+    upstream.begin().await;
+    for _ in 0..8 {
+        upstream.send(&event).await;
+    }
+    assert_eq!((fast.data().await.len(), fast.end), (8, None));
+    assert!(world.app.registry().held() <= 256 << 10);
+    let back = world.event_source("/e?n=fast", &fast.held().events[0].id).await;
+    assert_eq!(back.resume(), "resumed; missed=7", "its own key holds least");
+}
