@@ -417,7 +417,8 @@ impl Window {
     pub fn enter_where_left(&mut self, next: u64, now: Instant) -> (Verdict, Place) {
         self.prune(now);
         let have = next.max(self.low) - 1;
-        let verdict = Verdict::Resumed { after: self.position(have).seq, missed: self.tail - have };
+        let missed = self.openings.left_of(have + 1..self.tail + 1);
+        let verdict = Verdict::Resumed { after: self.position(have).seq, missed };
         (verdict, self.enter(verdict))
     }
 

@@ -86,6 +86,18 @@ async fn case_7_nothing_from_before_a_reset_is_replayed() {
 
 /// The last place counts, not the first client's, nor one that was only asked for.
 #[tokio::test(start_paused = true)]
+async fn case_7_what_was_withdrawn_meanwhile_is_not_missed() {
+    let mut world =
+        World::new("[[route]]\npath = '/e'\n[[route.guard]]\nopen = 'ask'\nclose = 'reply'\nkey = '/id'\n");
+    let mut upstream = left(&mut world).await;
+    for kind in ["ask", "reply"] {
+        upstream.send(format!("event: {kind}\ndata: {{\"id\":1}}\n\n")).await;
+    }
+    let client = refused(&mut world, "").await;
+    assert_eq!((client.resume(), client.held().data()), ("resumed; missed=3", vec!["b", "c", "{\"id\":1}"]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn case_7_the_place_is_that_of_the_client_that_was_there_last() {
     let mut world = World::new("window = { events = 2 }\n");
     let (mut client, mut upstream) = there(&mut world, "/e", "data: a\n\n").await;
