@@ -288,8 +288,8 @@ impl Call {
         };
         let limit = self.shared.registry.limits().event;
         let greeter = hello.map(|hello| Greeter::new(&hello, self.route.ids, limit));
-        let (fence, metrics) = (joined.cursor.fence(), self.metrics.clone());
-        let greeting = greeter.map(|greeter| Greeting::read(greeter, fence, body, metrics));
+        let metrics = self.metrics.clone();
+        let greeting = greeter.map(|greeter| Greeting::read(greeter, &joined.cursor, body, metrics));
         Ok(self.joined(head, joined, greeting))
     }
 

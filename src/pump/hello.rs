@@ -13,6 +13,7 @@ use http_body::{Body, Frame as BodyFrame};
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
+use super::numbering::upstream_id;
 use crate::{
     body::{BoxError, Relay},
     id::Position,
@@ -20,7 +21,16 @@ use crate::{
     route::Ids,
     rules::Hello,
     sse::{Frame, Splitter, TooLong, carrier, stamp},
+    window::LiveWindow,
 };
+
+/// What one connection began with.
+pub struct Hail {
+    /// What was said; nothing, where no hello event came.
+    pub said: Option<Bytes>,
+    /// The upstream's ids in it that a client may have instead of the fence.
+    ids: Vec<Bytes>,
+}
 
 /// Reads the hello of one connection.
 pub struct Greeter {
@@ -34,6 +44,8 @@ pub struct Greeter {
     /// Control frames behind it.
     between: Vec<u8>,
     events: usize,
+    /// The upstream's ids that are said.
+    named: Vec<Bytes>,
     /// Whole frames behind the hello.
     rest: Vec<u8>,
     limit: usize,
@@ -54,6 +66,7 @@ impl Greeter {
             last: None,
             between: Vec::new(),
             events: 0,
+            named: Vec::new(),
             rest: Vec::new(),
             limit,
             done: false,
@@ -104,16 +117,26 @@ impl Greeter {
         if self.done {
             self.rest.extend_from_slice(frame.bytes());
         } else if !frame.is_event() {
+            self.name(frame);
             stamp(frame, self.ids == Ids::Keep, None, &mut self.between);
             self.done = self.said.len() + self.between.len() > self.limit;
         } else if self.hello.is(frame) {
             self.say_last(None);
+            self.name(frame);
             self.last = Some(frame.bytes().to_vec());
             self.events += 1;
             self.done = self.events == self.hello.events || self.said.len() > self.limit;
         } else {
             self.done = true;
             self.rest.extend_from_slice(frame.bytes());
+        }
+    }
+
+    /// Notes the upstream's id of a frame that is said, where clients get to see it: who is cut in the middle of the hello
+    /// comes back with it.
+    fn name(&mut self, frame: &Frame<'_>) {
+        if let (Some(id), Ids::Keep) = (upstream_id(frame), self.ids) {
+            self.named.push(Bytes::copy_from_slice(id));
         }
     }
 
@@ -127,21 +150,30 @@ impl Greeter {
         self.said.append(&mut self.between);
     }
 
-    /// What was said, its last event with the fence as its id, and all that came behind it. Nothing, where no hello
-    /// event came.
+    /// What was said, its last event with the fence as its id, and all that came behind it.
     #[must_use]
-    pub fn finish(mut self, fence: Position, rest: Relay) -> (Option<Bytes>, Relay) {
+    pub fn finish(mut self, fence: Position, rest: Relay) -> (Hail, Relay) {
         let greeted = self.events > 0;
         if greeted {
             self.say_last(Some(fence));
         } else {
             // Comments and the like are no hello, and whoever reads on has not seen them.
+            self.named.clear();
             self.between.append(&mut self.rest);
             self.rest = std::mem::take(&mut self.between);
         }
         self.rest.extend_from_slice(self.splitter.carried());
         let rest = Behind { first: self.rest.into(), end: self.end, rest };
-        (greeted.then(|| self.said.into()), rest.boxed_unsync())
+        (Hail { said: greeted.then(|| self.said.into()), ids: self.named }, rest.boxed_unsync())
+    }
+}
+
+impl Hail {
+    /// The upstream's ids in it mean the fence, from now on.
+    pub fn name(&self, window: &LiveWindow, fence: Position) {
+        if !self.ids.is_empty() {
+            window.look(|window| window.name_before(&self.ids, fence));
+        }
     }
 }
 
@@ -207,8 +239,8 @@ mod tests {
                 let mut body = Chunks(chunks.into()).boxed_unsync();
                 let mut greeter = Greeter::new(&hello(events), Ids::Keep, 99);
                 greeter.read(&mut body).await;
-                let (said, rest) = greeter.finish(fence, body);
-                (said, rest.collect().await.unwrap().to_bytes())
+                let (hail, rest) = greeter.finish(fence, body);
+                (hail.said, rest.collect().await.unwrap().to_bytes())
             });
             let got =
                 got.map(|said| String::from_utf8(said.to_vec()).unwrap().replace("r0000000000000-7", "F"));

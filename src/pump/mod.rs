@@ -38,7 +38,7 @@ use crate::{
 use append::Appender;
 pub use append::Successor;
 pub use guarding::Guarding;
-pub use hello::Greeter;
+pub use hello::{Greeter, Hail};
 pub use linger::{Lingerer, Lingerers};
 use moving::Moving;
 pub use moving::Onto;
@@ -134,8 +134,8 @@ pub struct Parts {
     pub route: Arc<Route>,
     /// The largest frame, in bytes.
     pub event: usize,
-    /// The client came with an id of the upstream's: the upstream numbers its own events.
-    pub foreign: bool,
+    /// The id of the upstream's that the client came with: the upstream numbers its own events.
+    pub foreign: Option<Bytes>,
     /// Where the stream was lost, if the upstream was asked to go on behind it.
     pub resumed: Option<Position>,
     /// A shared window that the stream may go on in.
@@ -159,13 +159,17 @@ impl Pump {
     /// A pump at the start of a response.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
+        let ids = match parts.foreign {
+            Some(id) => Numbering::behind(parts.route.ids, &id),
+            None => Numbering::new(parts.route.ids, parts.resumed.is_some()),
+        };
         let guarding = parts.guarding.or_else(|| Guarding::of(&parts.route, &parts.budget));
         Self {
             window: parts.window,
             splitter: Splitter::new(parts.event),
             appender: Appender {
                 guarding,
-                ids: Numbering::new(parts.route.ids, parts.foreign || parts.resumed.is_some()),
+                ids,
                 route: parts.route,
                 metrics: parts.metrics,
                 successor: parts.successor,

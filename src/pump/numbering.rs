@@ -45,6 +45,12 @@ impl Numbering {
         Self { theirs, mode, last: None, repeats: Repeats::None, page: Vec::new(), text: String::new() }
     }
 
+    /// The same for a client that came with an `id` of the upstream's, which a page has until the upstream sends another.
+    pub(super) fn behind(mode: Ids, id: &[u8]) -> Self {
+        let page = if mode == Ids::Hidden { id.trim_ascii().to_vec() } else { Vec::new() };
+        Self { page, ..Self::new(mode, true) }
+    }
+
     /// The upstream's ids are what clients come back with, so that the window has to know them.
     pub(super) fn are_names(&self) -> bool {
         self.mode == Ids::Keep

@@ -274,7 +274,7 @@ impl Keeper {
         let route = self.stream.route.clone();
         let registry = self.registry.clone();
         let successor = Box::new(move |_| registry.next_generation());
-        let parts = self.registry.pump_parts(&live.window, &route, false, successor);
+        let parts = self.registry.pump_parts(&live.window, &route, successor);
         let guarding = self.guarding.take();
         let mut pump = Pump::new(pump::Parts { resumed, guarding, ..parts });
         let keep = Keep {

@@ -204,13 +204,7 @@ impl Registry {
         Some(Counted { count: self.0.count.clone(), _held: self.0.metrics.streams.hold(kind) })
     }
 
-    fn pump_parts(
-        &self,
-        window: &LiveWindow,
-        route: &Arc<Route>,
-        foreign: bool,
-        successor: Successor,
-    ) -> Parts {
+    fn pump_parts(&self, window: &LiveWindow, route: &Arc<Route>, successor: Successor) -> Parts {
         Parts {
             successor,
             guarding: None,
@@ -221,7 +215,7 @@ impl Registry {
             lingerers: self.0.lingerers.clone(),
             event: self.0.limits.event,
             route: route.clone(),
-            foreign,
+            foreign: None,
             resumed: None,
             onto: None,
         }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::response;
 use tokio::sync::oneshot;
 
@@ -16,7 +15,7 @@ use crate::{
     body::Relay,
     head::{self, Head},
     id::{Asked, Generation, Position},
-    pump::{Greeter, now, quiet},
+    pump::{Greeter, Hail, now, quiet},
     rules::Hello,
     window::{End, Gap, LiveWindow, Verdict, Window},
 };
@@ -62,10 +61,14 @@ impl Keeper {
     ) -> (Arc<Live>, Relay) {
         let route = self.stream.route.clone();
         let generation = self.registry.next_generation();
-        let mut said = None;
+        let fence = Position { generation, seq: 0 };
+        let mut hail = None;
         if let Some(hello) = &route.rules.hello {
-            (said, body) = self.said(hello, Position { generation, seq: 0 }, body).await;
+            let read;
+            (read, body) = self.hail(hello, fence, body).await;
+            hail = Some(read);
         }
+        let said = hail.as_ref().and_then(|hail| hail.said.clone());
         let notice = head::notice(&route, Gap::Generation, Some(lost.window.look(|window| window.tail())));
         // As lines between events: some of those who stay may stumble over more, and it means the same to the others.
         let said_to_all = said.as_deref().map(quiet);
@@ -77,6 +80,9 @@ impl Keeper {
             lost.window.end(End::Lost);
             self.new_window(generation)
         };
+        if let Some(hail) = hail {
+            hail.name(&window, fence);
+        }
         let live = Arc::new(Live { window, head: Head::of(&head) });
         if let Some(asker) = asker {
             let (tell, spoken) = oneshot::channel();
@@ -120,9 +126,10 @@ impl Keeper {
             let _ = answer.send(Answer::Opened(Box::new(head), joined, spoken));
         }
         if let Some(hello) = &hello {
-            let said;
-            (said, body) = self.said(hello, fence, body).await;
-            let _ = tell.send(said);
+            let hail;
+            (hail, body) = self.hail(hello, fence, body).await;
+            hail.name(&live.window, fence);
+            let _ = tell.send(hail.said);
         }
         self.let_in(&live);
         (live, body)
@@ -162,7 +169,7 @@ impl Keeper {
     }
 
     /// Reads the hello of the pump's connection.
-    async fn said(&self, hello: &Hello, fence: Position, mut body: Relay) -> (Option<Bytes>, Relay) {
+    async fn hail(&self, hello: &Hello, fence: Position, mut body: Relay) -> (Hail, Relay) {
         let mut greeter = Greeter::new(hello, self.stream.route.ids, self.registry.0.limits.event);
         greeter.read_in_time(&mut body, &self.metrics).await;
         greeter.finish(fence, body)

@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
+
 use super::{Counted, Joined, Registry, lock};
 use crate::{
     body::Relay,
@@ -52,8 +54,8 @@ pub struct Opened {
     pub head: Head,
     /// The rest of the upstream's answer.
     pub body: Relay,
-    /// The client came with an id of the upstream's.
-    pub foreign: bool,
+    /// The id of the upstream's that the client came with.
+    pub foreign: Option<Bytes>,
     /// The key of a shared stream that there is or may be: the client moves onto that when both are at the same event.
     pub shared: Option<Key>,
     /// The client's request was sent whole.
@@ -98,7 +100,7 @@ impl Registry {
         let generation = self.0.dice.session();
         let from = from.filter(|_| route.finds_by_upstream_ids());
         let mut window = Window::new(generation, route.window, now());
-        if foreign && route.ids == Ids::Keep {
+        if foreign.is_some() && route.ids == Ids::Keep {
             window.expect_names();
         }
         if from.is_none() {
@@ -120,11 +122,12 @@ impl Registry {
         lock(&self.0.sessions).insert(&session);
         let successor = Box::new(Generation::next_run);
         let onto = shared.and_then(|key| self.onto(key, &route));
-        let parts = self.pump_parts(&session.window, &route, foreign, successor);
-        let pump = Pump::new(pump::Parts { onto, ..parts });
+        let verdict = if foreign.is_some() { Verdict::Foreign } else { Verdict::Fresh };
+        let parts = self.pump_parts(&session.window, &route, successor);
+        let pump = Pump::new(pump::Parts { foreign, onto, ..parts });
         let keep = Keep { linger: Some(route.linger), whole, expected: false };
         tokio::spawn(self.clone().keep(session, route, pump, body, keep));
-        Ok(Joined::new(if foreign { Verdict::Foreign } else { Verdict::Fresh }, cursor, OnGap::Fresh))
+        Ok(Joined::new(verdict, cursor, OnGap::Fresh))
     }
 
     /// A client comes back with an id of a session. Forged, another's and ended ids are answered alike.

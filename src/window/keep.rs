@@ -285,6 +285,14 @@ impl Window {
         self.names.note_among_ours(id, self.low, self.tail);
     }
 
+    /// The same of ids that a client was given by what came before its place and is no part of the stream. Nothing, if
+    /// `at` is of a generation that is over.
+    pub fn name_before(&mut self, ids: &[Bytes], at: Position) {
+        if at.generation == self.generation {
+            ids.iter().for_each(|id| self.names.note_beside(id, self.base + at.seq, self.low, self.tail));
+        }
+    }
+
     /// The event that came with this id of the upstream's: its position, and itself if it is still retained.
     #[must_use]
     pub fn named_event(&self, id: &[u8]) -> Option<(Position, Option<Bytes>)> {

@@ -112,6 +112,53 @@ async fn a_hello_may_have_several_events_and_comments_between() {
     assert_eq!(second.data().await, ["1", "2", "b"]);
 }
 
+/// Cut in the middle of its hello, a client has an id of the upstream's, or none.
+#[tokio::test(start_paused = true)]
+async fn case_15_an_id_of_the_upstreams_in_a_hello_means_the_then_tail() {
+    let said = |who: &str| {
+        format!(
+            "id: lone-{who}\n\n{}id: hi-{who}\n: x\n\n",
+            "event: hi\nid: one-WHO\ndata: 1\n\n".replace("WHO", who)
+        )
+    };
+    let mut world = World::new(&format!("{ASKED}hello_events = 2\n"));
+    let (mut first, mut upstream) = world.open("/e").await;
+    upstream.send(said("first") + &hello("2")).await;
+    upstream.events(["a"]).await;
+    assert_eq!(first.data().await, ["1", "2", "a"]);
+    let (mut second, _) = admit(&mut world, "", &(said("second") + &hello("2"))).await;
+    upstream.events(["b"]).await;
+    assert_eq!(second.data().await, ["1", "2", "b"]);
+    for (who, missed) in [("first", &["a", "b"][..]), ("second", &["b"][..])] {
+        for id in [format!("lone-{who}"), format!("one-{who}"), format!("hi-{who}")] {
+            let (mut back, _) = admit(&mut world, &id, &hello("not for it")).await;
+            assert_eq!(back.data().await, missed, "{id}");
+            assert_eq!(back.resume(), format!("resumed; missed={}", missed.len()), "{id}");
+        }
+    }
+    // What the stream itself has an id for is not taken from it.
+    upstream.send("id: own\ndata: c\n\ndata: d\n\n").await;
+    let (mut third, _) = admit(&mut world, "", &(said("own").replace("one-", "") + &hello("2"))).await;
+    third.read().await;
+    let (mut back, _) = admit(&mut world, "own", "").await;
+    assert_eq!(back.data().await, ["d"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn case_15_an_id_in_a_hello_that_was_not_whole_in_time_takes_nobodys_place() {
+    let mut world = World::new(&format!("{ASKED}hello_events = 2\nhello_wait = '1s'\n"));
+    let (_first, mut upstream) = world.open("/e").await;
+    upstream.events(["a"]).await;
+    let (mut second, _asked) = admit(&mut world, "", &(hello("1") + "id: behind\n\n")).await;
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(second.data().await, ["1"]);
+    assert_eq!(second.id().await, "behind");
+    drop(second);
+    upstream.events(["b"]).await;
+    let (mut back, _) = admit(&mut world, "behind", "").await;
+    assert_eq!((back.data().await, back.resume()), (vec!["b".to_owned()], "resumed; missed=1"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_hello_that_never_comes_is_waited_for_as_long_as_hello_wait_says() {
     let (mut world, _first, mut upstream) = live(&format!("{ASKED}hello_wait = '3s'\n")).await;

@@ -74,6 +74,27 @@ async fn a_page_sees_the_ids_that_the_upstream_sent_and_resumes_from_each_event(
     }
 }
 
+/// A page that came with an id of the upstream's has it, until the upstream sends another: as without us.
+#[tokio::test(start_paused = true)]
+async fn a_page_keeps_the_id_of_the_upstreams_that_it_came_with() {
+    const SENT: &str = "data: 1\n\n: c\n\nid: 43\ndata: 2\n\ndata: 3\n\nid\ndata: 4\n\ndata: 5\n\n";
+    for config in kinds("") {
+        let mut world = World::new(&config);
+        let mut client = world.send(&event_source("/e", " 42 ")).await;
+        let mut upstream = world.origin.accept().await;
+        assert_eq!(upstream.header("last-event-id"), Some("42"));
+        upstream.begin().await;
+        upstream.send(SENT).await;
+        client.read().await;
+        assert_eq!(client.resume(), "foreign");
+        let held = reader::read(&client.body, "42");
+        let without_us = page(&reader::read(SENT.as_bytes(), "42"));
+        assert_eq!(page(&held), without_us, "{}", client.text());
+        assert_eq!(without_us[0], ("1".to_owned(), "42".to_owned()));
+        assert!(client.held().id.starts_with('r'), "it comes back to where it was");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_cut_at_every_byte_shows_no_page_an_id_of_ours_and_loses_nothing_but_between_the_two_frames() {
     for config in kinds("") {

@@ -193,7 +193,12 @@ impl Case {
     }
 
     /// It answers a request that nobody has answered, and opens a stream by it.
-    async fn begin(&mut self, mut exchange: Exchange, owner: Option<usize>, foreign: bool) -> usize {
+    async fn begin(
+        &mut self,
+        mut exchange: Exchange,
+        owner: Option<usize>,
+        foreign: Option<String>,
+    ) -> usize {
         let at = self.streams.len();
         exchange.begin().await;
         let writer = Writer { stream: at, number: 0, ids: Vec::new() };
@@ -336,11 +341,12 @@ impl Case {
     /// A client is given a stream that the upstream opens for it.
     async fn open(&mut self, at: usize, verdict: &Verdict) {
         let exchange = self.world.origin.waiting().await.expect("the upstream is asked");
-        let foreign = *verdict == Verdict::Foreign;
+        let is_foreign = *verdict == Verdict::Foreign;
         let sent = exchange.header("last-event-id").map(str::to_owned);
         let brought = self.clients[at].connection.as_ref().unwrap().brought.clone();
-        assert_eq!(sent, foreign.then_some(brought), "what the upstream is asked for");
-        let is_pump = self.plan.shared && !foreign;
+        let foreign = is_foreign.then_some(brought);
+        assert_eq!(sent, foreign, "what the upstream is asked for");
+        let is_pump = self.plan.shared && !is_foreign;
         let stream = self.begin(exchange, (!is_pump).then_some(at), foreign).await;
         self.log.add(format_args!("... by stream {stream}"));
         self.clients[at].stream = stream;

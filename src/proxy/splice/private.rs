@@ -132,9 +132,12 @@ impl Call {
         if !self.gets_ids {
             return Ok(self.unnumbered(head, body));
         }
-        let foreign = verdict == Verdict::Foreign;
+        let foreign = match &self.asked {
+            Asked::Foreign(id) if verdict == Verdict::Foreign => Some(id.clone()),
+            _ => None,
+        };
         let (key, from, route) = (self.own_key(), self.address(), self.route.clone());
-        let home = (foreign && self.may_share(bodiless))
+        let home = (foreign.is_some() && self.may_share(bodiless))
             .then(|| Home { key: self.key, request: self.as_a_member() });
         let (by_get, shared) = (self.parts.method == Method::GET, home.as_ref().map(|home| home.key));
         let opened = Opened {

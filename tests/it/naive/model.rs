@@ -116,15 +116,16 @@ pub struct Change {
 }
 
 impl Stream {
-    pub fn new(at: usize, owner: Option<usize>, foreign: bool, plan: &Plan) -> Self {
+    /// `foreign` is the id of the upstream's that its client came with.
+    pub fn new(at: usize, owner: Option<usize>, foreign: Option<String>, plan: &Plan) -> Self {
         Self {
             at,
             owner,
             run: 0,
             retained: Vec::new(),
             ids: Vec::new(),
-            theirs: foreign && plan.ids == Ids::Keep,
-            page: String::new(),
+            theirs: foreign.is_some() && plan.ids == Ids::Keep,
+            page: foreign.unwrap_or_default(),
             closed: Vec::new(),
         }
     }
