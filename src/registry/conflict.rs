@@ -10,9 +10,9 @@ use crate::{
 impl Registry {
     /// The upstream refused a new client because of a connection that there is already. If that is one of a session of
     /// this key without a client, the new one goes on where the former one was left; of several, the session that was
-    /// left last. Of two that come at once the second finds none.
+    /// left last. Where its place is gone, that is a gap. Of two that come at once the second finds none.
     #[must_use]
-    pub fn take_over(&self, key: Key) -> Option<(Joined, Head)> {
+    pub fn take_over(&self, key: Key, on_gap: OnGap) -> Option<(Joined, Head)> {
         // Under the lock, so that a session that is about to be forgotten is either found with its client or not.
         let sessions = lock(&self.0.sessions);
         // What it is refused for is a connection of its own kind, and not the answer to a POST.
@@ -21,6 +21,6 @@ impl Registry {
         let left = live.filter_map(|session| Some((session.window.left()?, session)));
         let (_, session) = left.max_by_key(|(left, _)| *left)?;
         let (verdict, cursor) = session.window.take_over(now())?;
-        Some((Joined::new(verdict, cursor, OnGap::Fresh), session.head.clone()))
+        Some((Joined::new(verdict, cursor, on_gap), session.head.clone()))
     }
 }

@@ -427,13 +427,14 @@ impl Window {
         place
     }
 
-    /// A place for a client that goes on where another was left, with this event as its next one; where that is gone, at
-    /// the low edge.
+    /// A place for a client that goes on where another was left, with this event as its next one, if a client that came
+    /// back there would have it.
     pub fn enter_where_left(&mut self, next: u64, now: Instant) -> (Verdict, Place) {
         self.prune(now);
-        let have = next.max(self.low) - 1;
-        let missed = self.openings.left_of(have + 1..self.tail + 1);
-        let verdict = Verdict::Resumed { after: self.position(have).seq, missed };
+        let verdict = match next.checked_sub(self.base + 1) {
+            Some(seq) => self.after(seq),
+            None => Verdict::Gap(Gap::Generation),
+        };
         (verdict, self.enter(verdict))
     }
 

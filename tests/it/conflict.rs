@@ -64,24 +64,51 @@ async fn case_7_whatever_id_it_brings() {
     }
 }
 
+/// By 3.6: it was older than the window, or of another generation.
 #[tokio::test(start_paused = true)]
-async fn case_7_where_that_place_is_gone_from_the_low_edge() {
-    let mut world = World::new("window = { events = 2 }\n");
-    let mut upstream = left(&mut world).await;
-    upstream.events(["d"]).await;
-    let mut client = refused(&mut world, "").await;
-    assert_eq!((client.data().await, client.resume()), (vec!["c".into(), "d".into()], "resumed; missed=2"));
+async fn case_7_where_that_place_is_gone_there_is_a_gap() {
+    const RESET: &str = "event: reset\ndata: r\n\ndata: d\n\ndata: e\n\n";
+    for (config, more, reason) in [
+        ("window = { events = 2 }\n[[route]]\npath = '/e'\n", "data: d\n\ndata: e\n\n", "expired"),
+        ("[[route]]\npath = '/e'\nreset = 'reset'\n", RESET, "generation"),
+    ] {
+        for (on_gap, replayed) in [("fresh", &[][..]), ("replay", &["d", "e"][..])] {
+            let wording = "gap_event = { event = 'gap', data = '{reason}' }";
+            let mut world = World::new(&format!("{config}on_gap = '{on_gap}'\n{wording}\n"));
+            let mut upstream = left(&mut world).await;
+            upstream.send(more).await;
+            let mut client = refused(&mut world, "").await;
+            upstream.events(["f"]).await;
+            let mut expected = vec![reason];
+            expected.extend(replayed);
+            expected.push("f");
+            assert_eq!(client.data().await, expected);
+            assert_eq!(client.resume(), format!("gap; reason={reason}"));
+            let id = client.id().await;
+            assert_eq!(world.event_source("/e", &id).await.resume(), "resumed; missed=0", "{reason}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
-async fn case_7_nothing_from_before_a_reset_is_replayed() {
+async fn case_7_age_takes_that_place_too() {
+    let mut world = World::new("window = { age = '1m' }\n");
+    let _upstream = left(&mut world).await;
+    tokio::time::sleep(std::time::Duration::from_secs(61)).await;
+    let client = refused(&mut world, "").await;
+    assert_eq!((client.held().data(), client.resume()), (vec![], "gap; reason=expired"));
+}
+
+/// Who had the reset has nothing from before it to miss.
+#[tokio::test(start_paused = true)]
+async fn case_7_a_place_behind_a_reset_is_here() {
     let mut world = World::new("[[route]]\npath = '/e'\nreset = 'reset'\n");
-    let mut upstream = left(&mut world).await;
-    upstream.send("event: reset\ndata: r\n\ndata: d\n\n").await;
-    let mut client = refused(&mut world, "").await;
-    assert_eq!((client.data().await, client.resume()), (vec!["d".into()], "resumed; missed=1"));
-    let id = client.id().await;
-    assert_eq!(world.event_source("/e", &id).await.resume(), "resumed; missed=0");
+    let (client, mut upstream) = there(&mut world, "/e", "event: reset\ndata: r\n\n").await;
+    drop(client);
+    settle().await;
+    upstream.events(["d"]).await;
+    let client = refused(&mut world, "").await;
+    assert_eq!((client.held().data(), client.resume()), (vec!["d"], "resumed; missed=1"));
 }
 
 /// The last place counts, not the first client's, nor one that was only asked for.

@@ -83,8 +83,8 @@ impl Call {
     /// The session whose connection is in this client's way.
     fn former(&self, answer: StatusCode) -> Option<(Joined, Head)> {
         let may = self.route.mode == Mode::Private && self.parts.method == Method::GET && self.gets_ids;
-        let registry = &self.shared.registry;
-        (may && answer == StatusCode::CONFLICT).then(|| registry.take_over(self.key)).flatten()
+        let (registry, on_gap) = (&self.shared.registry, self.route.on_gap);
+        (may && answer == StatusCode::CONFLICT).then(|| registry.take_over(self.key, on_gap)).flatten()
     }
 
     fn address(&self) -> Option<Address> {
