@@ -95,6 +95,7 @@ pub(super) struct Route {
     pub(super) window: Option<Spanned<Window>>,
     pub(super) ids: Option<Spanned<Text>>,
     pub(super) match_upstream_ids: Option<Spanned<Switch>>,
+    pub(super) cors_allow_cursor: Option<Spanned<Switch>>,
     pub(super) keep_ids_of: Option<Spanned<Texts>>,
     #[serde(rename = "type")]
     pub(super) kind: Option<Spanned<Text>>,

@@ -1,5 +1,6 @@
 //! The splice: event streams are answered from windows, everything else passes.
 
+mod preflight;
 mod private;
 
 use std::{
@@ -121,7 +122,9 @@ impl Service<Request<Relay>> for Splice {
         if never || upgrades {
             let (mut parts, body) = request.into_parts();
             hide_ours(&mut parts, &route.cursor_query);
-            return self.pass(Request::from_parts(parts, body));
+            let asks = route.cors_allow_cursor && preflight::take_cursor(&mut parts);
+            let answer = self.pass(Request::from_parts(parts, body));
+            return if asks { allowing(answer) } else { answer };
         }
         let call = Call::new(self.inner.clone(), self.shared.clone(), route, request);
         Box::pin(call.answer())
@@ -133,6 +136,15 @@ impl Splice {
         let answer = ask(&self.inner, request);
         Box::pin(async move { answer.await.map(|response| response.map(Body::from)) })
     }
+}
+
+/// The answer to a page that asks whether it may bring an id.
+fn allowing(answer: BoxFuture<Result<Response<Body>, Fault>>) -> BoxFuture<Result<Response<Body>, Fault>> {
+    Box::pin(async move {
+        let (mut head, body) = answer.await?.into_parts();
+        preflight::allow_cursor(&mut head);
+        Ok(Response::from_parts(head, body))
+    })
 }
 
 /// Behind a pointer, since the compiler cannot see that the service's own future is `Send` from within another.

@@ -273,6 +273,7 @@ mod tests {
             window: Bounds { events: one, bytes: one, age: Duration::ZERO },
             ids: Ids::Keep,
             match_upstream_ids: true,
+            cors_allow_cursor: false,
             rules: Rules::default(),
             on_gap: OnGap::default(),
             gap_event: None,

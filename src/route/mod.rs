@@ -60,6 +60,8 @@ pub struct Route {
     pub ids: Ids,
     /// Whether a private stream is found again by an id of the upstream's.
     pub match_upstream_ids: bool,
+    /// Whether a page of another origin that may ask may ask with an id, too.
+    pub cors_allow_cursor: bool,
     /// What becomes of events, by their types.
     pub rules: Rules,
     /// What a client that cannot have what it missed is given.

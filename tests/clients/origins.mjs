@@ -10,26 +10,41 @@ const KINDS = ["EventSource", FETCH, "event-source-polyfill"];
 // What an id ends: with it, the server has to be asked beforehand, and says no. Neither can be told from an EventSource,
 // or is told that it gets ids all the same.
 const ENDED = [`${FETCH}, no-store`, FETCH];
-const ROUTES = '[[route]]\npath = "/feed/ended-1"\nstamp = "always"\n\n[[route]]\npath = "/feed/*"\n';
+// The same, where respool allows them to bring an id.
+const CURED = ENDED;
+const ROUTES = `[[route]]
+path = "/feed/ended-1"
+stamp = "always"
+
+[[route]]
+path = "/feed/cured-*"
+stamp = "always"
+cors_allow_cursor = true
+
+[[route]]
+path = "/feed/*"
+`;
 
 const path = (client) => `/feed/${client.who}`;
 const whoever = (clients, holds) => clients.filter((client) => !holds(client)).map(({ who }) => who);
 
-async function world(browser, through, part) {
+/** A page with the clients of these groups, by name; `part` gets each as a list. A browser has six streams at a time. */
+async function world(browser, through, groups, part) {
   const origin = await Origin.start({}, { beats: false, more: servePage });
   const respool = await Respool.start(origin.url, ROUTES);
   const relay = await Relay.start(through ? respool.port : origin.port);
   // The page comes from the server itself, what it listens to by the relay: another port is another origin.
   origin.allowed = origin.url;
-  const wanted = (kinds, prefix) =>
+  const wanted = Object.entries(groups).flatMap(([group, kinds]) =>
     kinds.map((kind, n) => {
-      const who = `${prefix}-${n}`;
+      const who = `${group}-${n}`;
       return { kind: { name: kind, kind, browser }, who, url: `http://127.0.0.1:${relay.port}/feed/${who}` };
-    });
-  const clients = await start(`${origin.url}/page`, [...wanted(KINDS, "whole"), ...wanted(ENDED, "ended")]);
-  const all = await attached(relay, clients, 20);
-  check(`${browser}: all are there`, all);
-  await part(origin, relay, clients.slice(0, KINDS.length), clients.slice(KINDS.length));
+    }),
+  );
+  const clients = await start(`${origin.url}/page`, wanted);
+  check(`${browser}: all are there`, await attached(relay, clients, 20));
+  const of = (group) => clients.filter(({ who }) => who.startsWith(group));
+  await part(origin, relay, ...Object.keys(groups).map(of));
   clients.forEach((client) => client.stop());
   relay.stop();
   same("respool ends with 0 when told to", await respool.stop(), 0);
@@ -59,9 +74,12 @@ async function cut(origin, relay, clients) {
   return clients.map((client) => whole(client.events, client.events[0].n, origin.n));
 }
 
+const answered = (relay, client) => relay.resumes.get(path(client)).map((answer) => answer?.split(";")[0]);
+const resumed = ["fresh", ...Array(CUTS).fill("resumed")];
+
 const without = (browser) => () =>
-  world(browser, false, async (origin, relay, clients, ended) => {
-    const missed = await cut(origin, relay, [...clients, ...ended]);
+  world(browser, false, { whole: KINDS, ended: ENDED }, async (origin, relay, whole, ended) => {
+    const missed = await cut(origin, relay, [...whole, ...ended]);
     for (const [n, kind] of [...KINDS, ...ENDED].entries()) {
       check(`${browser}, ${kind}, without respool: it loses events`, missed[n] ? "" : "it does not");
     }
@@ -69,11 +87,10 @@ const without = (browser) => () =>
   });
 
 const through = (browser) => () =>
-  world(browser, true, async (origin, relay, clients, ended) => {
+  world(browser, true, { whole: KINDS, ended: ENDED }, async (origin, relay, clients, ended) => {
     const missed = await cut(origin, relay, clients);
     same(`${browser}: nobody had to ask beforehand`, origin.preflights, 0);
-    const answers = clients.map((client) => relay.resumes.get(path(client)).map((answer) => answer?.split(";")[0]));
-    const resumed = ["fresh", ...Array(CUTS).fill("resumed")];
+    const answers = clients.map((client) => answered(relay, client));
     const of = (n) => `${browser}, ${KINDS[n]}, of another origin`;
     check(`${of(0)}: each once, in order`, missed[0]);
     same(`${of(0)}: each answer was a resume`, answers[0], resumed);
@@ -92,5 +109,17 @@ const through = (browser) => () =>
     }
   });
 
+const allowed = (browser) => () =>
+  world(browser, true, { cured: CURED }, async (origin, relay, clients) => {
+    const missed = await cut(origin, relay, clients);
+    check(`${browser}: they had to ask beforehand`, origin.preflights > 0 ? "" : "they did not");
+    for (const [n, client] of clients.entries()) {
+      const what = `${browser}, ${CURED[n]}, where it may bring an id`;
+      check(`${what}: each once, in order`, missed[n]);
+      same(`${what}: each answer was a resume`, answered(relay, client), resumed);
+    }
+  });
+
 const browsers = ["Chromium", "Firefox"].filter((name) => installed.some(({ browser }) => browser === name));
-await main(80, ...browsers.flatMap((browser) => [without(browser), through(browser)]));
+const parts = browsers.flatMap((browser) => [without(browser), through(browser), allowed(browser)]);
+await main(110, ...parts);

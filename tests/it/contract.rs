@@ -37,6 +37,7 @@ const DESIGN: &str = "
   an_id_line_stands_right_before_the_blank_line_in_the_frames_own_line_end
 3.4 who gets ids
   who_gets_ids only_an_event_source_is_given_ids_that_are_hidden
+  a_page_that_may_ask_may_ask_with_an_id_where_the_route_says_so
 3.4 who stumbles
   a_client_that_stumbles_gets_ids_and_no_frame_without_data who_stumbles_is_for_the_operator_to_say
 3.4 without ids nothing is kept
@@ -50,7 +51,7 @@ const DESIGN: &str = "
   replaced_ids_are_ours_whatever_the_upstream_sends the_ids_of_some_types_can_stay
 3.5 hidden
   a_page_sees_the_ids_that_the_upstream_sent_and_resumes_from_each_event
-  the_position_comes_in_the_same_write_as_its_event
+  the_position_comes_in_the_same_write_as_its_event a_page_keeps_the_id_of_the_upstreams_that_it_came_with
 3.5 the pump's own last id
   the_pump_comes_back_with_the_request_of_the_client_admitted_last_and_the_upstreams_last_id
 3.5 ours never reach the upstream

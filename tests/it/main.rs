@@ -20,6 +20,8 @@ mod conflict;
 mod contract;
 /// Cookies that the upstream replaces.
 mod cookies;
+/// What a page of another origin may bring.
+mod cors;
 /// How many writes a client's events are.
 mod cost;
 /// Cursors in the query, of clients that cannot set a header.
