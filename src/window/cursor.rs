@@ -577,7 +577,7 @@ impl Drop for Cursor {
             // there, and what it has not read must not go.
             let waits = self.live.0.high_water.is_some();
             let heirs = seats.iter_mut().filter(|_| waits);
-            let heir = heirs.max_by_key(|(_, seat)| seat.place.next());
+            let heir = heirs.max_by_key(|(_, seat)| seat.place.next);
             *newest = heir.map(|(at, seat)| {
                 window.rehold(&mut seat.place);
                 at
@@ -586,7 +586,7 @@ impl Drop for Cursor {
         if let Some(seat) = gone {
             if seats.is_empty() {
                 let departure = DEPARTURES.fetch_add(1, Ordering::Relaxed);
-                *left = Some(Left { departure, next: seat.place.next() });
+                *left = Some(Left { departure, next: seat.place.next });
             }
             window.leave(seat.place, seats.is_empty());
         }

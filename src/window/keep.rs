@@ -1,16 +1,17 @@
 //! What is kept of a stream, and who is owed what of it. Pure: time is an argument, nothing waits.
 
-use std::{collections::VecDeque, time::Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
-use smallvec::SmallVec;
 
 use super::{
     Bounds, Tail,
-    block::Block,
+    blocks::Blocks,
     names::Names,
     openings::Openings,
     passing::{Passed, Passing},
+    place::{Parts, Place},
+    verdict::{End, Gap, Verdict},
 };
 use crate::id::{Asked, Generation, Position};
 
@@ -30,17 +31,13 @@ pub struct Window {
     /// How many events there were before the generation's first one.
     base: u64,
     bounds: Bounds,
-    /// Never empty; the last one is being filled.
-    blocks: VecDeque<Block>,
-    /// How many blocks were let go: the number of the first one that is here.
-    gone: u64,
+    blocks: Blocks,
     /// The lowest number that a returning client may have. It stays where it is when age has emptied the window:
     /// an empty window proves nothing.
     low: u64,
     tail: u64,
     /// Bytes of the events from `low` on.
     bytes: usize,
-    cost: usize,
     passing: Passing,
     names: Names,
     /// A client is found again by an id of the upstream's too.
@@ -48,81 +45,6 @@ pub struct Window {
     openings: Openings,
     retry: Option<Bytes>,
     end: Option<End>,
-}
-
-/// How a generation ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum End {
-    /// The upstream ended the stream properly.
-    Finished,
-    /// It was lost, or given up: clients are cut, so that they come back.
-    Lost,
-}
-
-/// Why a client that brings an id cannot have what it missed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Gap {
-    /// Older than the window.
-    Expired,
-    /// Of another generation, or of no stream that this request means.
-    Generation,
-    /// Ahead of the tail.
-    Ahead,
-}
-
-impl Gap {
-    /// The reason as clients and operators read it.
-    #[must_use]
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::Expired => "expired",
-            Self::Generation => "generation",
-            Self::Ahead => "ahead",
-        }
-    }
-}
-
-/// How a client is answered.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Verdict {
-    /// It brought no id.
-    Fresh,
-    /// It gets every retained event after `after`, once, in order, then live.
-    Resumed {
-        /// The seq of the last event that it has.
-        after: u64,
-        /// How many it missed.
-        missed: u64,
-    },
-    /// It is served as a new one.
-    Gap(Gap),
-    /// Its id is none of ours and none of this window.
-    Foreign,
-}
-
-/// A client's place in a window. It belongs to the window that gave it out, which must be told when it ends.
-#[derive(Debug)]
-pub struct Place {
-    /// The number of the next event to take.
-    next: u64,
-    /// The ordinal of the next control frame or ephemeral event to take.
-    ordinal: u64,
-    /// The number of the block that this place holds, with all after it.
-    block: Option<u64>,
-    /// It is a client's that stumbles over frames without data.
-    stumbles: bool,
-}
-
-impl Place {
-    /// From now on it is given no frame without data.
-    pub fn set_stumbling(&mut self) {
-        self.stumbles = true;
-    }
-
-    /// The number of the next event to take.
-    pub(super) fn next(&self) -> u64 {
-        self.next
-    }
 }
 
 /// The upstream's own ids that are no places any more.
@@ -134,46 +56,15 @@ fn most_past(bounds: Bounds) -> usize {
     bounds.events.get().saturating_mul(2).saturating_add(64)
 }
 
-/// What one take gives: whole frames in order, in few pieces.
-#[derive(Debug, Default)]
-pub struct Parts {
-    /// The bytes.
-    pub pieces: SmallVec<[Bytes; 1]>,
-    /// How many events are among them.
-    pub events: u64,
-    /// There is a frame among them that is no retained event and has an id of ours.
-    pub ours: bool,
-    bytes: usize,
-}
-
-impl Parts {
-    /// A run of events that were withdrawn is no piece, and neither is a frame of which there is nothing for a client.
-    fn push(&mut self, piece: Bytes) {
-        self.bytes += piece.len();
-        if !piece.is_empty() {
-            self.pieces.push(piece);
-        }
-    }
-
-    /// How many bytes they are.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.bytes
-    }
-}
-
 impl Window {
     /// An empty window at the start of a generation.
     #[must_use]
     pub fn new(generation: Generation, bounds: Bounds, now: Instant) -> Self {
-        let first = Block::new(1, 0, now);
         Self {
             generation,
             base: 0,
             bounds,
-            cost: first.cost(),
-            blocks: VecDeque::from([first]),
-            gone: 0,
+            blocks: Blocks::new(1, now),
             low: 1,
             tail: 0,
             bytes: 0,
@@ -227,7 +118,7 @@ impl Window {
     #[must_use]
     pub fn cost(&self) -> usize {
         let retry = self.retry.as_ref().map_or(0, Bytes::len);
-        self.cost + self.passing.cost() + self.names.cost() + self.openings.cost() + retry
+        self.blocks.cost() + self.passing.cost() + self.names.cost() + self.openings.cost() + retry
     }
 
     /// Appends an event, as it is sent, and lets go what the bounds no longer cover.
@@ -254,16 +145,7 @@ impl Window {
     fn append(&mut self, event: Bytes, now: Instant) {
         self.tail += 1;
         self.bytes += event.len();
-        if self.last().is_full() {
-            let next = Block::new(self.tail, self.last().offset(self.tail), now);
-            self.cost += next.cost();
-            self.blocks.push_back(next);
-        }
-        if let Some(last) = self.blocks.back_mut() {
-            self.cost -= last.cost();
-            last.push(event, now);
-            self.cost += last.cost();
-        }
+        self.blocks.push(event, now);
     }
 
     /// Appends a frame that is delivered live and never again, for the cursors that are here. `hold` keeps it
@@ -297,7 +179,7 @@ impl Window {
     #[must_use]
     pub fn named_event(&self, id: &[u8]) -> Option<(Position, Option<Bytes>)> {
         let number = self.names.event(id)?;
-        let event = || self.blocks[self.find(number)].slice(number..number + 1);
+        let event = || self.blocks.of(number).slice(number..number + 1);
         Some((self.position(number), (number >= self.low).then(event)))
     }
 
@@ -309,24 +191,10 @@ impl Window {
     /// Withdraws the openings of this tag, however far back: who has not taken one does not get it. Its number stays,
     /// and counts for the bounds. Says how many there were.
     pub fn withdraw(&mut self, tag: u64) -> usize {
-        let mut numbers = self.openings.withdraw(tag);
+        let numbers = self.openings.withdraw(tag);
         let count = numbers.len();
-        // From the end, so that each block is written anew once.
-        while let Some(&last) = numbers.last() {
-            let at = self.find(last);
-            let first = self.blocks[at].first();
-            let in_block = numbers.split_off(numbers.partition_point(|&number| number < first));
-            self.empty(at, &in_block);
-        }
+        self.bytes -= self.blocks.empty(numbers, self.low);
         count
-    }
-
-    fn empty(&mut self, at: usize, numbers: &[u64]) {
-        let retained = numbers.iter().filter(|&&number| number >= self.low);
-        self.bytes -= retained.map(|&number| self.blocks[at].size(number)).sum::<usize>();
-        let gone = self.blocks[at].empty(numbers);
-        self.cost -= gone;
-        self.blocks.range_mut(at + 1..).for_each(|block| block.move_up(gone));
     }
 
     /// Its clients hold ids of the upstream's from the start.
@@ -357,8 +225,7 @@ impl Window {
         if first < self.low || self.openings.left_of(first..first.saturating_add(1)) == 0 {
             return None;
         }
-        let blocks = self.blocks.iter().filter(|block| block.end() > first);
-        Some(Tail::new(blocks.map(|block| block.slice(block.first().max(first)..block.end())).collect()))
+        Some(Tail::new(self.blocks.slices_from(first)))
     }
 
     /// Notes the last reconnection time that the upstream asked for, as digits.
@@ -422,7 +289,7 @@ impl Window {
             Verdict::Resumed { after, .. } => self.base + after + 1,
             _ => self.tail + 1,
         };
-        let mut place = Place { next, ordinal: self.passing.next(), block: None, stumbles: false };
+        let mut place = Place::new(next, self.passing.next());
         self.hold(&mut place);
         place
     }
@@ -452,8 +319,7 @@ impl Window {
 
     /// A place before everything that is still here: of a client that waited while the stream was opened.
     pub fn enter_at_start(&mut self) -> Place {
-        let mut place =
-            Place { next: self.blocks[0].first().max(self.low), ordinal: 0, block: None, stumbles: false };
+        let mut place = Place::new(self.blocks.first().max(self.low), 0);
         self.hold(&mut place);
         place
     }
@@ -470,10 +336,10 @@ impl Window {
     /// `None` where it is owed what is gone: it is too far behind.
     pub fn take(&mut self, place: &mut Place, room: usize) -> Option<Parts> {
         let (mut parts, room) = (Parts::default(), room.max(1));
-        if place.next < self.blocks[0].first() {
+        if place.next < self.blocks.first() {
             return None;
         }
-        while parts.bytes < room && parts.pieces.len() < PIECES {
+        while parts.bytes() < room && parts.pieces.len() < PIECES {
             let until = match self.passing.peek(place.ordinal) {
                 Some((ordinal, after)) if after < place.next => {
                     place.ordinal = ordinal + 1;
@@ -487,16 +353,16 @@ impl Window {
             if place.next > until {
                 break;
             }
-            let block = &self.blocks[self.find(place.next)];
-            let end = block.reach(place.next, room - parts.bytes).min(until + 1);
-            if parts.bytes > 0 && block.size(place.next) > room - parts.bytes {
+            let block = self.blocks.of(place.next);
+            let end = block.reach(place.next, room - parts.bytes()).min(until + 1);
+            if parts.bytes() > 0 && block.size(place.next) > room - parts.bytes() {
                 break;
             }
             parts.push(block.slice(place.next..end));
             parts.events += self.openings.left_of(place.next..end);
             place.next = end;
         }
-        if place.block.is_some() {
+        if place.held.is_some() {
             self.hold(place);
         }
         Some(parts)
@@ -523,25 +389,19 @@ impl Window {
         if place.next > self.tail {
             return 0;
         }
-        let from = &self.blocks[self.find(place.next)];
-        (self.last().offset(self.tail + 1) - from.offset(place.next)) as usize
+        self.blocks.bytes_from(place.next)
     }
 
     /// The place no longer keeps anything from being let go; what it is owed may be gone when it comes.
     pub fn release(&mut self, place: &mut Place) {
-        if let Some(at) = place.block.take().and_then(|number| number.checked_sub(self.gone)) {
-            self.blocks[at as usize].readers -= 1;
-        }
+        self.blocks.release(place.held.take());
     }
 
     /// The place keeps what it has yet to take, from the block of its next event on.
     fn hold(&mut self, place: &mut Place) {
-        let at = if place.next > self.tail { self.blocks.len() - 1 } else { self.find(place.next) };
-        let number = self.gone + at as u64;
-        if place.block != Some(number) {
-            self.release(place);
-            self.blocks[at].readers += 1;
-            place.block = Some(number);
+        let held = Some(self.blocks.hold(place.next, place.held));
+        if place.held != held {
+            place.held = held;
             self.let_go();
         }
     }
@@ -579,20 +439,16 @@ impl Window {
 
     /// Age has emptied the window, but the last block is still in memory.
     pub(super) fn is_spent(&self) -> bool {
-        self.low > self.tail && self.last().end() > self.last().first()
+        self.low > self.tail && self.blocks.has_last()
     }
 
     /// Lets go the last block too. `places` are all that there are; those that hold something hold the next block.
     pub(super) fn renew<'a>(&mut self, now: Instant, places: impl Iterator<Item = &'a mut Place>) {
-        let mut next = Block::new(self.tail + 1, self.last().offset(self.tail + 1), now);
-        self.gone += self.blocks.len() as u64;
-        for place in places.filter(|place| place.block.is_some()) {
-            place.block = Some(self.gone);
-            next.readers += 1;
+        self.blocks.renew(now);
+        for place in places.filter(|place| place.held.is_some()) {
+            place.held = Some(self.blocks.hold_first());
         }
-        self.cost = next.cost();
-        self.openings.forget_before(next.first());
-        self.blocks = VecDeque::from([next]);
+        self.openings.forget_before(self.blocks.first());
     }
 
     /// A place that was released keeps again what it has yet to take, as far as that is here.
@@ -607,15 +463,17 @@ impl Window {
     /// Makes room for others: lets go the oldest blocks, whoever holds them, until `excess` bytes are free.
     /// The newest event stays. Says how many bytes it gave.
     pub fn give_way(&mut self, excess: usize) -> usize {
-        let before = self.cost;
-        while self.blocks.len() > 1 && before - self.cost < excess {
-            let next = self.blocks[1].first();
+        let before = self.blocks.cost();
+        while let Some(next) = self.blocks.second()
+            && before - self.blocks.cost() < excess
+        {
             while self.low < next {
                 self.raise_low();
             }
-            self.drop_first();
+            self.blocks.drop_first();
         }
-        before - self.cost
+        self.openings.forget_before(self.blocks.first());
+        before - self.blocks.cost()
     }
 
     /// Lets go everything, the newest event too. `places` are all that there are; those that are behind are told.
@@ -626,40 +484,18 @@ impl Window {
     }
 
     fn raise_low(&mut self) {
-        let block = &self.blocks[self.find(self.low)];
-        self.bytes -= block.size(self.low);
+        self.bytes -= self.blocks.of(self.low).size(self.low);
         self.low += 1;
     }
 
     /// Drops the blocks that no bound and no place wants.
     fn let_go(&mut self) {
-        while self.blocks.len() > 1 && self.blocks[0].end() <= self.low && self.blocks[0].readers == 0 {
-            self.drop_first();
-        }
-    }
-
-    fn drop_first(&mut self) {
-        if let Some(block) = self.blocks.pop_front() {
-            self.cost -= block.cost();
-            self.gone += 1;
-            self.openings.forget_before(block.end());
-        }
+        self.blocks.let_go(self.low);
+        self.openings.forget_before(self.blocks.first());
     }
 
     fn came(&self, number: u64) -> Instant {
-        self.blocks[self.find(number)].came(number)
-    }
-
-    fn last(&self) -> &Block {
-        &self.blocks[self.blocks.len() - 1]
-    }
-
-    /// The index of the block that holds the event.
-    fn find(&self, number: u64) -> usize {
-        if self.last().first() <= number {
-            return self.blocks.len() - 1;
-        }
-        self.blocks.partition_point(|block| block.first() <= number).saturating_sub(1)
+        self.blocks.of(number).came(number)
     }
 }
 
@@ -1011,7 +847,7 @@ mod tests {
                         model.low(second);
                     }
                     Op::Withdraw(tag) => {
-                        let first = window.blocks[0].first() as usize - 1;
+                        let first = window.blocks.first() as usize - 1;
                         let mut count = 0;
                         for (at, _) in model.openings.extract_if(.., |opening| opening.1 == tag) {
                             count += usize::from(at >= first && !model.events[at].0.is_empty());
@@ -1067,9 +903,9 @@ mod tests {
                     Op::Leave(_) => {}
                     Op::Prune => window.prune(now),
                 }
-                let real: usize = window.blocks.iter().map(Block::cost).sum();
-                prop_assert_eq!(window.cost, real);
-                prop_assert_eq!(window.openings.left_before(window.blocks[0].first()), 0);
+                let real: usize = window.blocks.counted_cost();
+                prop_assert_eq!(window.blocks.cost(), real);
+                prop_assert_eq!(window.openings.left_before(window.blocks.first()), 0);
                 let low = window.low as usize - 1;
                 prop_assert_eq!(window.retained(), model.left(low..model.events.len()));
                 prop_assert_eq!(window.bytes, model.events[low..].iter().map(|(event, _)| event.len()).sum::<usize>());

@@ -5,20 +5,25 @@
 //! place in it. Live is replay that has caught up: there is one path, and no hand-over on it.
 
 mod block;
+mod blocks;
 mod cursor;
 mod keep;
 mod names;
 mod openings;
 mod passing;
+mod place;
 mod sync;
 mod tail;
+mod verdict;
 
 use std::{num::NonZeroUsize, time::Duration};
 
 pub use cursor::{Audience, Budget, Cursor, LiveWindow, Step, WeakWindow, Writer};
-pub use keep::{End, Gap, Parts, Past, Place, Verdict, Window};
+pub use keep::{Past, Window};
 pub use passing::Passed;
+pub use place::{Parts, Place};
 pub use tail::Tail;
+pub use verdict::{End, Gap, Verdict};
 
 /// What a returning client may have: the newest events within all three bounds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
