@@ -1,6 +1,9 @@
 //! The composition root: from a configuration to what serves clients. The only file that knows everyone.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use tower::util::BoxCloneSyncService;
 
@@ -15,6 +18,7 @@ use crate::{
         rotating::Rotating, splice::Splice,
     },
     registry::{Limits, Registry},
+    reload::Record,
     route::{Cookies, Mode, Routes},
     server::Server,
 };
@@ -27,6 +31,7 @@ pub struct App {
     registry: Registry,
     metrics: Metrics,
     drain: Drain,
+    record: Record,
 }
 
 impl App {
@@ -65,7 +70,7 @@ impl App {
         let answer = Answer::new(splice.clone(), metrics.clone());
         let refuse = answer.refusals();
         let server = Server::new(answer, config.server(), drain.clone()).refusing(refuse);
-        Self { server, splice, registry, metrics, drain }
+        Self { server, splice, registry, metrics, drain, record: Record::new(SystemTime::now()) }
     }
 
     /// Begins what does not wait for a client: pinned streams, and the wait for the drain. Needs a runtime.
@@ -101,6 +106,12 @@ impl App {
     #[must_use]
     pub fn drain(&self) -> &Drain {
         &self.drain
+    }
+
+    /// What is known of the configuration in force.
+    #[must_use]
+    pub fn record(&self) -> &Record {
+        &self.record
     }
 }
 

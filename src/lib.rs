@@ -40,6 +40,7 @@
 //! metrics:
 //! seldom:
 //! drain:
+//! reload:
 //! net: drain
 //! body:
 //! fault: body seldom
@@ -51,7 +52,7 @@
 //! admin: body metrics
 //! log:
 //! config: net proxy route rules server window
-//! app: config dice drain metrics net proxy registry route server
+//! app: config dice drain metrics net proxy registry reload route server
 //! command: admin app body config dice drain head metrics net route server sse
 //! ```
 
@@ -66,6 +67,7 @@ pub mod window;
 pub mod drain;
 pub mod metrics;
 pub mod net;
+pub mod reload;
 pub mod seldom;
 
 pub mod body;
