@@ -406,20 +406,6 @@ async fn whoever_comes_while_a_generation_ends_is_served_by_the_next() {
     assert_eq!((late.data().await, late.resume()), (vec!["b".into()], "gap; reason=generation"));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_session_that_nobody_can_come_back_to_is_not_kept() {
-    let mut world = World::new("");
-    let (mut client, mut upstream) = world.open("/e").await;
-    upstream.send("id: 7\ndata: a\n\n").await;
-    assert_eq!(client.id().await, "7");
-    drop(client);
-    settle().await;
-    let _back = world.send(&event_source("/e", "7")).await;
-    if world.origin.try_accept().await.is_some() {
-        assert!(upstream.is_closed().await, "two upstream connections for one client");
-    }
-}
-
 /// An upstream that has forgotten its ids refuses the one that the pump sends: that is no answer for a client.
 #[tokio::test(start_paused = true)]
 async fn an_id_that_the_upstream_has_forgotten_is_not_sent_again() {
