@@ -126,18 +126,18 @@ pub fn prime(request: &request::Parts, route: &Route, fence: Position) -> Bytes 
     frame.into()
 }
 
-/// What a client is told that cannot have what it missed, if it is told; `has` is the place of ours that it comes
-/// from, or one that is as much a gap. It is not moved: cut behind this, it finds the gap again. Where ids are hidden, a page that
-/// comes back has one of ours, and is to see none.
+/// What a client is told that cannot have what it missed, if it is told; `has` is the id that it comes with, or one that
+/// is as much a gap. It is not moved: cut behind this, it finds the gap again. Where ids are hidden, a page that comes back
+/// has one of ours, and is to see none; one of the upstream's it is to see.
 #[must_use]
-pub fn notice(route: &Route, gap: Gap, has: Option<Position>) -> Option<Bytes> {
+pub fn notice(route: &Route, gap: Gap, has: &Asked) -> Option<Bytes> {
     let event = route.gap_event.as_ref()?.frame(gap);
-    if route.ids != Ids::Hidden {
+    if route.ids != Ids::Hidden || matches!(has, Asked::Foreign(_)) {
         return Some(event);
     }
     let lines = event.strip_suffix(b"\n").unwrap_or(&event);
     let mut frames = [lines, b"id\n\n"].concat();
-    has.iter().for_each(|has| carrier(has, &mut frames));
+    has.position().iter().for_each(|has| carrier(has, &mut frames));
     Some(frames.into())
 }
 

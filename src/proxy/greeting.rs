@@ -11,11 +11,11 @@ use bytes::Bytes;
 
 use crate::{
     body::Relay,
+    id::Position,
     metrics::RouteMetrics,
     net::BoxFuture,
     pump::Greeter,
     registry::{Registry, Spoken},
-    window::Cursor,
 };
 
 /// A hello on its way. Dropping it drops the connection that it comes by.
@@ -33,13 +33,10 @@ impl Greeting {
 
     /// The hello of the connection on which a client was admitted. The connection is dropped behind it.
     #[must_use]
-    pub fn read(mut greeter: Greeter, cursor: &Cursor, mut body: Relay, metrics: Arc<RouteMetrics>) -> Self {
-        let (fence, window) = (cursor.fence(), cursor.window().downgrade());
+    pub fn read(mut greeter: Greeter, fence: Position, mut body: Relay, metrics: Arc<RouteMetrics>) -> Self {
         let said = async move {
             greeter.read_in_time(&mut body, &metrics).await;
-            let hail = greeter.finish(fence, body).0;
-            hail.name(&window.upgrade()?, fence);
-            hail.said
+            greeter.finish(fence, body).0
         };
         Self { said: Box::pin(said), drained: None }
     }

@@ -300,8 +300,8 @@ impl Call {
         };
         let limit = self.shared.registry.limits().event;
         let greeter = hello.map(|hello| Greeter::new(&hello, self.route.ids, limit));
-        let metrics = self.metrics.clone();
-        let greeting = greeter.map(|greeter| Greeting::read(greeter, &joined.cursor, body, metrics));
+        let (fence, metrics) = (joined.cursor.fence(), self.metrics.clone());
+        let greeting = greeter.map(|greeter| Greeting::read(greeter, fence, body, metrics));
         Ok(self.joined(head, joined, greeting))
     }
 
@@ -398,9 +398,11 @@ impl Stamped<'_> {
         if stumbles {
             cursor.set_stumbling();
         }
-        let prime = self.route.prime && self.is_event_source && is_new(verdict) && !stumbles;
+        // One of the upstream's is worth more than a fence: the upstream may know it.
+        let has_theirs = matches!((verdict, self.asked), (Verdict::Gap(_), Asked::Foreign(_)));
+        let prime = self.route.prime && self.is_event_source && is_new(verdict) && !stumbles && !has_theirs;
         let notice = match verdict {
-            Verdict::Gap(gap) => head::notice(self.route, gap, self.asked.position()),
+            Verdict::Gap(gap) => head::notice(self.route, gap, self.asked),
             _ => None,
         };
         let start = Start {

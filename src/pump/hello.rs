@@ -13,7 +13,6 @@ use http_body::{Body, Frame as BodyFrame};
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
-use super::numbering::upstream_id;
 use crate::{
     body::{BoxError, Relay},
     id::Position,
@@ -21,16 +20,7 @@ use crate::{
     route::Ids,
     rules::Hello,
     sse::{Frame, Splitter, TooLong, carrier, stamp},
-    window::LiveWindow,
 };
-
-/// What one connection began with.
-pub struct Hail {
-    /// What was said; nothing, where no hello event came.
-    pub said: Option<Bytes>,
-    /// The upstream's ids in it that a client may have instead of the fence.
-    ids: Vec<Bytes>,
-}
 
 /// Reads the hello of one connection.
 pub struct Greeter {
@@ -41,11 +31,9 @@ pub struct Greeter {
     said: Vec<u8>,
     /// The last hello event, as it came: it may be the one that carries the fence.
     last: Option<Vec<u8>>,
-    /// Control frames behind it.
+    /// Control frames behind it, as they came.
     between: Vec<u8>,
     events: usize,
-    /// The upstream's ids that are said.
-    named: Vec<Bytes>,
     /// Whole frames behind the hello.
     rest: Vec<u8>,
     limit: usize,
@@ -66,7 +54,6 @@ impl Greeter {
             last: None,
             between: Vec::new(),
             events: 0,
-            named: Vec::new(),
             rest: Vec::new(),
             limit,
             done: false,
@@ -117,12 +104,10 @@ impl Greeter {
         if self.done {
             self.rest.extend_from_slice(frame.bytes());
         } else if !frame.is_event() {
-            self.name(frame);
-            stamp(frame, self.ids == Ids::Keep, None, &mut self.between);
+            self.between.extend_from_slice(frame.bytes());
             self.done = self.said.len() + self.between.len() > self.limit;
         } else if self.hello.is(frame) {
             self.say_last(None);
-            self.name(frame);
             self.last = Some(frame.bytes().to_vec());
             self.events += 1;
             self.done = self.events == self.hello.events || self.said.len() > self.limit;
@@ -132,49 +117,41 @@ impl Greeter {
         }
     }
 
-    /// Notes the upstream's id of a frame that is said, where clients get to see it: who is cut in the middle of the hello
-    /// comes back with it.
-    fn name(&mut self, frame: &Frame<'_>) {
-        if let (Some(id), Ids::Keep) = (upstream_id(frame), self.ids) {
-            self.named.push(Bytes::copy_from_slice(id));
-        }
-    }
-
     /// The last hello event is complete, and so is what came behind it.
     fn say_last(&mut self, id: Option<Position>) {
+        let (ids, said) = (self.ids, &mut self.said);
+        // They were frames within the limit before.
         if let Some(last) = self.last.take() {
-            let (ids, said) = (self.ids, &mut self.said);
-            // It was one frame within the limit before.
             let _ = Splitter::new(usize::MAX).feed(&last, |frame| say(&frame, id, ids, said));
         }
-        self.said.append(&mut self.between);
+        let between = std::mem::take(&mut self.between);
+        let mut whole = Splitter::new(usize::MAX);
+        let _ = whole.feed(&between, |frame| say_between(&frame, id, ids, said));
+        let _ = whole.finish(|frame| say_between(&frame, id, ids, said));
     }
 
-    /// What was said, its last event with the fence as its id, and all that came behind it.
+    /// What was said, its last event with the fence as its id, and all that came behind it. Nothing, where no hello
+    /// event came.
     #[must_use]
-    pub fn finish(mut self, fence: Position, rest: Relay) -> (Hail, Relay) {
+    pub fn finish(mut self, fence: Position, rest: Relay) -> (Option<Bytes>, Relay) {
         let greeted = self.events > 0;
         if greeted {
             self.say_last(Some(fence));
         } else {
             // Comments and the like are no hello, and whoever reads on has not seen them.
-            self.named.clear();
             self.between.append(&mut self.rest);
             self.rest = std::mem::take(&mut self.between);
         }
         self.rest.extend_from_slice(self.splitter.carried());
         let rest = Behind { first: self.rest.into(), end: self.end, rest };
-        (Hail { said: greeted.then(|| self.said.into()), ids: self.named }, rest.boxed_unsync())
+        (greeted.then(|| self.said.into()), rest.boxed_unsync())
     }
 }
 
-impl Hail {
-    /// The upstream's ids in it mean the fence, from now on.
-    pub fn name(&self, window: &LiveWindow, fence: Position) {
-        if !self.ids.is_empty() {
-            window.look(|window| window.name_before(&self.ids, fence));
-        }
-    }
+/// Writes a control frame. Where it would take the fence from the client, it gives it back.
+fn say_between(frame: &Frame<'_>, fence: Option<Position>, ids: Ids, said: &mut Vec<u8>) {
+    let fence = fence.filter(|_| ids == Ids::Keep && frame.id().is_some());
+    stamp(frame, ids == Ids::Keep, fence.map(|fence| fence.to_string()).as_deref().map(str::as_bytes), said);
 }
 
 /// Writes a hello event, with an id of ours if it is the last one.
@@ -239,8 +216,8 @@ mod tests {
                 let mut body = Chunks(chunks.into()).boxed_unsync();
                 let mut greeter = Greeter::new(&hello(events), Ids::Keep, 99);
                 greeter.read(&mut body).await;
-                let (hail, rest) = greeter.finish(fence, body);
-                (hail.said, rest.collect().await.unwrap().to_bytes())
+                let (said, rest) = greeter.finish(fence, body);
+                (said, rest.collect().await.unwrap().to_bytes())
             });
             let got =
                 got.map(|said| String::from_utf8(said.to_vec()).unwrap().replace("r0000000000000-7", "F"));

@@ -38,7 +38,7 @@ use crate::{
 use append::Appender;
 pub use append::Successor;
 pub use guarding::Guarding;
-pub use hello::{Greeter, Hail};
+pub use hello::Greeter;
 pub use linger::{Lingerer, Lingerers};
 use moving::Moving;
 pub use moving::Onto;

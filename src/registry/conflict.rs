@@ -3,6 +3,7 @@
 use super::{Joined, Registry, lock};
 use crate::{
     head::Head,
+    id::Asked,
     pump::now,
     route::{Key, OnGap},
 };
@@ -12,7 +13,7 @@ impl Registry {
     /// this key without a client, the new one goes on where the former one was left; of several, the session that was
     /// left last. Where its place is gone, that is a gap. Of two that come at once the second finds none.
     #[must_use]
-    pub fn take_over(&self, key: Key, on_gap: OnGap) -> Option<(Joined, Head)> {
+    pub fn take_over(&self, key: Key, asked: &Asked, on_gap: OnGap) -> Option<(Joined, Head)> {
         // Under the lock, so that a session that is about to be forgotten is either found with its client or not.
         let sessions = lock(&self.0.sessions);
         // What it is refused for is a connection of its own kind, and not the answer to a POST.
@@ -20,7 +21,9 @@ impl Registry {
         let live = alike.filter(|session| session.window.look(|window| window.ended().is_none()));
         let left = live.filter_map(|session| Some((session.window.left()?, session)));
         let (_, session) = left.max_by_key(|(left, _)| *left)?;
-        let (verdict, cursor) = session.window.take_over(now())?;
+        // Its own id says better what it has than what was written to a connection that may have been dead.
+        let is_its_own = asked.position().is_some_and(|position| position.generation.name() == session.name);
+        let (verdict, cursor) = session.window.take_over(is_its_own.then_some(asked), now())?;
         Some((Joined::new(verdict, cursor, on_gap), session.head.clone()))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::response;
 use tokio::sync::oneshot;
 
@@ -15,7 +16,7 @@ use crate::{
     body::Relay,
     head::{self, Head},
     id::{Asked, Generation, Position},
-    pump::{Greeter, Hail, now, quiet},
+    pump::{Greeter, now, quiet},
     rules::Hello,
     window::{End, Gap, LiveWindow, Verdict, Window},
 };
@@ -61,15 +62,12 @@ impl Keeper {
     ) -> (Arc<Live>, Relay) {
         let route = self.stream.route.clone();
         let generation = self.registry.next_generation();
-        let fence = Position { generation, seq: 0 };
-        let mut hail = None;
+        let mut said = None;
         if let Some(hello) = &route.rules.hello {
-            let read;
-            (read, body) = self.hail(hello, fence, body).await;
-            hail = Some(read);
+            (said, body) = self.said(hello, Position { generation, seq: 0 }, body).await;
         }
-        let said = hail.as_ref().and_then(|hail| hail.said.clone());
-        let notice = head::notice(&route, Gap::Generation, Some(lost.window.look(|window| window.tail())));
+        let have = Asked::Ours(lost.window.look(|window| window.tail()));
+        let notice = head::notice(&route, Gap::Generation, &have);
         // As lines between events: some of those who stay may stumble over more, and it means the same to the others.
         let said_to_all = said.as_deref().map(quiet);
         let told = notice.into_iter().chain(said_to_all).reduce(|one, two| [one, two].concat().into());
@@ -80,9 +78,6 @@ impl Keeper {
             lost.window.end(End::Lost);
             self.new_window(generation)
         };
-        if let Some(hail) = hail {
-            hail.name(&window, fence);
-        }
         let live = Arc::new(Live { window, head: Head::of(&head) });
         if let Some(asker) = asker {
             let (tell, spoken) = oneshot::channel();
@@ -126,10 +121,9 @@ impl Keeper {
             let _ = answer.send(Answer::Opened(Box::new(head), joined, spoken));
         }
         if let Some(hello) = &hello {
-            let hail;
-            (hail, body) = self.hail(hello, fence, body).await;
-            hail.name(&live.window, fence);
-            let _ = tell.send(hail.said);
+            let said;
+            (said, body) = self.said(hello, fence, body).await;
+            let _ = tell.send(said);
         }
         self.let_in(&live);
         (live, body)
@@ -169,7 +163,7 @@ impl Keeper {
     }
 
     /// Reads the hello of the pump's connection.
-    async fn hail(&self, hello: &Hello, fence: Position, mut body: Relay) -> (Hail, Relay) {
+    async fn said(&self, hello: &Hello, fence: Position, mut body: Relay) -> (Option<Bytes>, Relay) {
         let mut greeter = Greeter::new(hello, self.stream.route.ids, self.registry.0.limits.event);
         greeter.read_in_time(&mut body, &self.metrics).await;
         greeter.finish(fence, body)

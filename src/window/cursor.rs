@@ -119,6 +119,8 @@ struct Seat {
     waker: Option<Waker>,
     /// It waits for the next write.
     armed: bool,
+    /// Where the client before it was left, which is a gap that this one may not have heard of: it has taken nothing.
+    former: Option<u64>,
 }
 
 /// What a pump has to know of its window's readers.
@@ -210,12 +212,24 @@ impl LiveWindow {
         Ok((verdict, self.seated(state, place)))
     }
 
-    /// Takes a place where the last client was left, if none is here.
-    pub fn take_over(&self, now: Instant) -> Option<(Verdict, Cursor)> {
+    /// Takes a place where the last client was left, if none is here; for one that brings an id of this window, behind
+    /// that.
+    pub fn take_over(&self, own: Option<&Asked>, now: Instant) -> Option<(Verdict, Cursor)> {
         let mut state = self.lock();
         let left = state.left.filter(|_| state.seats.is_empty())?;
-        let (verdict, place) = state.window.enter_where_left(left.next, now);
-        Some((verdict, self.seated(state, place)))
+        let window = &mut state.window;
+        let verdict = match own {
+            Some(asked) => window.judge(asked, now),
+            None => window.judge_left(left.next, now),
+        };
+        let place = window.enter(verdict);
+        let cursor = self.seated(state, place);
+        if matches!(verdict, Verdict::Gap(_))
+            && let Some(seat) = self.lock().seats.get_mut(cursor.seat)
+        {
+            seat.former = Some(left.next);
+        }
+        Some((verdict, cursor))
     }
 
     /// Takes a place behind this very event, for a client that was given it otherwise, by the id that the upstream gave it
@@ -251,7 +265,7 @@ impl LiveWindow {
                 window.release(&mut seat.place);
             }
         }
-        let seat = state.seats.insert(Seat { place, waker: None, armed: false });
+        let seat = state.seats.insert(Seat { place, waker: None, armed: false, former: None });
         state.newest = Some(seat);
         state.visits += 1;
         self.settle(&mut state);
@@ -476,6 +490,7 @@ impl Cursor {
         let Some(seat) = seats.get_mut(self.seat) else { return Poll::Ready(Step::Behind) };
         let Some(parts) = window.take(&mut seat.place, room) else { return Poll::Ready(Step::Behind) };
         if parts.events > 0 {
+            seat.former = None;
             *numbered = live.0.high_water.is_none() || window.is_found_by(&seat.place);
         } else if parts.bytes() > 0 {
             // An id may come behind the last event, too.
@@ -586,7 +601,7 @@ impl Drop for Cursor {
         if let Some(seat) = gone {
             if seats.is_empty() {
                 let departure = DEPARTURES.fetch_add(1, Ordering::Relaxed);
-                *left = Some(Left { departure, next: seat.place.next });
+                *left = Some(Left { departure, next: seat.former.unwrap_or(seat.place.next) });
             }
             window.leave(seat.place, seats.is_empty());
         }

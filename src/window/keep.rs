@@ -167,14 +167,6 @@ impl Window {
         self.names.note_among_ours(id, self.low, self.tail);
     }
 
-    /// The same of ids that a client was given by what came before its place and is no part of the stream. Nothing, if
-    /// `at` is of a generation that is over.
-    pub fn name_before(&mut self, ids: &[Bytes], at: Position) {
-        if at.generation == self.generation {
-            ids.iter().for_each(|id| self.names.note_beside(id, self.base + at.seq, self.low, self.tail));
-        }
-    }
-
     /// The event that came with this id of the upstream's: its position, and itself if it is still retained.
     #[must_use]
     pub fn named_event(&self, id: &[u8]) -> Option<(Position, Option<Bytes>)> {
@@ -266,6 +258,15 @@ impl Window {
         }
     }
 
+    /// Judges a client that goes on where another was left, with this event as its next one.
+    pub(super) fn judge_left(&mut self, next: u64, now: Instant) -> Verdict {
+        self.prune(now);
+        match next.checked_sub(self.base + 1) {
+            Some(seq) => self.after(seq),
+            None => Verdict::Gap(Gap::Generation),
+        }
+    }
+
     fn named(&self, id: &[u8]) -> Option<Verdict> {
         let number = self.names.find(id, self.low)?;
         Some(self.after(self.position(number).seq))
@@ -292,17 +293,6 @@ impl Window {
         let mut place = Place::new(next, self.passing.next());
         self.hold(&mut place);
         place
-    }
-
-    /// A place for a client that goes on where another was left, with this event as its next one, if a client that came
-    /// back there would have it.
-    pub fn enter_where_left(&mut self, next: u64, now: Instant) -> (Verdict, Place) {
-        self.prune(now);
-        let verdict = match next.checked_sub(self.base + 1) {
-            Some(seq) => self.after(seq),
-            None => Verdict::Gap(Gap::Generation),
-        };
-        (verdict, self.enter(verdict))
     }
 
     /// A place behind this very event, by the id that the upstream gave it and no other one; none, if it is not retained

@@ -52,17 +52,6 @@ impl Names {
         self.place(id, false, low, tail);
     }
 
-    /// The same of an id that is no event's of this window, and that some client may have instead of the event `number`.
-    /// One that stands for something already goes on to do so.
-    pub(super) fn note_beside(&mut self, id: &[u8], number: u64, low: u64, tail: u64) {
-        let hash = self.hash(id);
-        if self.past.contains(&hash) {
-            return;
-        }
-        self.all.entry(hash).or_insert(Name { number, lone: true, repeated: false });
-        self.bound(hash, low, tail);
-    }
-
     fn place(&mut self, id: &[u8], lone: bool, low: u64, tail: u64) -> bool {
         let (number, hash) = (tail, self.hash(id));
         if self.past.contains(&hash) {
@@ -72,12 +61,6 @@ impl Names {
         let repeated = name.number != number;
         name.repeated |= repeated;
         name.lone &= lone;
-        self.bound(hash, low, tail);
-        repeated
-    }
-
-    /// Forgets some, where they are too many; not `hash`, which came last.
-    fn bound(&mut self, hash: u64, low: u64, tail: u64) {
         let retained = tail + 1 - low;
         let most = 64 + retained;
         if self.all.len() as u64 > most + retained {
@@ -88,6 +71,7 @@ impl Names {
                 self.all.retain(|&key, name| key == hash || is_here(name));
             }
         }
+        repeated
     }
 
     /// The event that `id` stands for, if a window from `low` on can go on behind it.

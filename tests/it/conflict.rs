@@ -252,3 +252,56 @@ async fn case_7_not_on_shared_routes() {
     }
     assert!(!upstream.is_closed().await, "it waits for its own client");
 }
+
+/// What was written to a connection that was dead already is no proof that its client has it.
+#[tokio::test(start_paused = true)]
+async fn case_7_an_id_of_that_very_session_says_what_its_client_has() {
+    let mut world = World::new("window = { events = 2 }\n");
+    let (mut client, mut upstream) = there(&mut world, "/e", "data: a\n\n").await;
+    let id = client.id().await;
+    upstream.events(["b", "c", "d", "e"]).await;
+    drop(client);
+    settle().await;
+    assert_eq!(refused(&mut world, &id).await.resume(), "gap; reason=expired");
+}
+
+/// Of two that find the gap the first may never have heard of it.
+#[tokio::test(start_paused = true)]
+async fn case_7_a_gap_is_told_until_somebody_has_taken_something() {
+    let mut world = World::new("window = { events = 1 }\n");
+    let mut upstream = left(&mut world).await;
+    upstream.events(["d"]).await;
+    let lost = world.send(&event_source("/e", "")).await;
+    let mut asked = world.origin.accept().await;
+    asked.raw("HTTP/1.1 409 No\r\nContent-Length: 4\r\n\r\nbusy").await;
+    drop((lost, asked));
+    settle().await;
+    let mut back = refused(&mut world, "").await;
+    assert_eq!(back.resume(), "gap; reason=expired");
+    upstream.events(["e"]).await;
+    back.read().await;
+    drop(back);
+    settle().await;
+    assert_eq!(refused(&mut world, "").await.resume(), "resumed; missed=0");
+}
+
+/// By 3.8, and since the upstream may know what it has.
+#[tokio::test(start_paused = true)]
+async fn case_7_a_client_with_an_id_of_the_upstreams_keeps_it_over_a_gap() {
+    for (ids, event) in [("keep", ""), ("hidden", "gap_event = { event = 'gap', data = '{reason}' }\n")] {
+        let route = "[[route]]\npath = '/e'\nmatch_upstream_ids = false";
+        let route = if ids == "hidden" { "[[route]]\npath = '/e'" } else { route };
+        let mut world = World::new(&format!("window = {{ events = 1 }}\n{route}\nids = '{ids}'\n{event}"));
+        let mut upstream = left(&mut world).await;
+        upstream.events(["d"]).await;
+        let mut client = refused(&mut world, "42").await;
+        assert_eq!(client.resume(), "gap; reason=expired");
+        let held = crate::support::reader::read(&client.body, "42");
+        assert_eq!(
+            (held.id.as_str(), held.events.iter().all(|event| event.id == "42")),
+            ("42", true),
+            "{ids}"
+        );
+        client.read().await;
+    }
+}

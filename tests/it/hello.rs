@@ -112,51 +112,70 @@ async fn a_hello_may_have_several_events_and_comments_between() {
     assert_eq!(second.data().await, ["1", "2", "b"]);
 }
 
-/// Cut in the middle of its hello, a client has an id of the upstream's, or none.
+/// "Until then the client has no position": one that is cut in the middle of its hello gets all of it from the upstream,
+/// which alone knows what an id means that it gave there.
 #[tokio::test(start_paused = true)]
-async fn case_15_an_id_of_the_upstreams_in_a_hello_means_the_then_tail() {
-    let said = |who: &str| {
-        format!(
-            "id: lone-{who}\n\n{}id: hi-{who}\n: x\n\n",
-            "event: hi\nid: one-WHO\ndata: 1\n\n".replace("WHO", who)
-        )
-    };
+async fn a_client_that_is_cut_in_its_hello_gets_it_anew() {
     let mut world = World::new(&format!("{ASKED}hello_events = 2\n"));
     let (mut first, mut upstream) = world.open("/e").await;
-    upstream.send(said("first") + &hello("2")).await;
-    upstream.events(["a"]).await;
-    assert_eq!(first.data().await, ["1", "2", "a"]);
-    let (mut second, _) = admit(&mut world, "", &(said("second") + &hello("2"))).await;
-    upstream.events(["b"]).await;
-    assert_eq!(second.data().await, ["1", "2", "b"]);
-    for (who, missed) in [("first", &["a", "b"][..]), ("second", &["b"][..])] {
-        for id in [format!("lone-{who}"), format!("one-{who}"), format!("hi-{who}")] {
-            let (mut back, _) = admit(&mut world, &id, &hello("not for it")).await;
-            assert_eq!(back.data().await, missed, "{id}");
-            assert_eq!(back.resume(), format!("resumed; missed={}", missed.len()), "{id}");
-        }
-    }
-    // What the stream itself has an id for is not taken from it.
-    upstream.send("id: own\ndata: c\n\ndata: d\n\n").await;
-    let (mut third, _) = admit(&mut world, "", &(said("own").replace("one-", "") + &hello("2"))).await;
-    third.read().await;
-    let (mut back, _) = admit(&mut world, "own", "").await;
-    assert_eq!(back.data().await, ["d"]);
+    let said = "event: hi\nid: 0\ndata: 1\n\nevent: hi\ndata: 2\n\n";
+    upstream.send(format!("{said}id: 1\ndata: a\n\n")).await;
+    first.read().await;
+    let (second, _) = admit(&mut world, "", said).await;
+    let text = second.text();
+    let (half, _) = text.split_at(text.find("event: hi\ndata: 2").unwrap());
+    assert_eq!(half, "event: hi\ndata: 1\nid: 0\n\n");
+    drop(second);
+    let (mut back, mut asked) = admit(&mut world, "0", said).await;
+    assert_eq!((back.resume(), asked.header("last-event-id")), ("foreign", Some("0")));
+    asked.send("id: 1\ndata: a\n\n").await;
+    upstream.send("id: 2\ndata: b\n\n").await;
+    assert_eq!(back.data().await, ["1", "2", "a", "b"]);
+    assert!(asked.is_closed().await, "it has moved onto the window");
+}
+
+/// What other connections say to begin with takes no id from the stream's own events.
+#[tokio::test(start_paused = true)]
+async fn an_id_of_a_hello_that_an_event_has_too_means_the_event() {
+    let (mut world, mut first, mut upstream) = live(ASKED).await;
+    let (_second, _) = admit(&mut world, "", "event: hi\nid: 2\ndata: snapshot\n\n").await;
+    upstream.send("id: 2\ndata: b\n\n").await;
+    assert_eq!(first.id().await, "2");
+    upstream.send("id: 3\ndata: c\n\n").await;
+    let (mut back, _) = admit(&mut world, "2", "").await;
+    assert_eq!((back.data().await, back.resume()), (vec!["c".to_owned()], "resumed; missed=1"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn case_15_an_id_in_a_hello_that_was_not_whole_in_time_takes_nobodys_place() {
+async fn case_15_an_id_behind_the_last_hello_that_came_gives_the_fence_back() {
     let mut world = World::new(&format!("{ASKED}hello_events = 2\nhello_wait = '1s'\n"));
     let (_first, mut upstream) = world.open("/e").await;
     upstream.events(["a"]).await;
-    let (mut second, _asked) = admit(&mut world, "", &(hello("1") + "id: behind\n\n")).await;
+    let (mut second, _asked) = admit(&mut world, "", &(hello("1") + "id: behind\n\nretry: 5\n\n")).await;
     sleep(Duration::from_secs(2)).await;
     assert_eq!(second.data().await, ["1"]);
-    assert_eq!(second.id().await, "behind");
+    let id = second.id().await;
+    assert!(id.starts_with('r') && second.text().contains(&format!("id: behind\nid: {id}\n\nretry: 5\n\n")));
     drop(second);
     upstream.events(["b"]).await;
-    let (mut back, _) = admit(&mut world, "behind", "").await;
+    let (mut back, _) = admit(&mut world, &id, "").await;
     assert_eq!((back.data().await, back.resume()), (vec!["b".to_owned()], "resumed; missed=1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn case_15_ids_of_control_frames_in_a_hello_are_removed_where_they_are_no_cursors() {
+    for ids in ["replace", "hidden"] {
+        let mut world = World::new(&format!("{ASKED}ids = '{ids}'\nhello_events = 2\n"));
+        let said = format!("id: x\n\n{}id: y\n: c\n\n{}", hello("1"), hello("2"));
+        let (mut first, mut upstream) = world.open("/e").await;
+        upstream.send(said.clone() + "data: a\n\n").await;
+        assert_eq!(first.data().await.iter().filter(|data| !data.is_empty()).count(), 3);
+        let (second, _) = admit(&mut world, "", &said).await;
+        for client in [first, second] {
+            let text = client.text();
+            assert!(!text.contains("id: x") && !text.contains("id: y") && text.contains(": c\n"), "{text}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -84,7 +84,9 @@ impl Call {
     fn former(&self, answer: StatusCode) -> Option<(Joined, Head)> {
         let may = self.route.mode == Mode::Private && self.parts.method == Method::GET && self.gets_ids;
         let (registry, on_gap) = (&self.shared.registry, self.route.on_gap);
-        (may && answer == StatusCode::CONFLICT).then(|| registry.take_over(self.key, on_gap)).flatten()
+        (may && answer == StatusCode::CONFLICT)
+            .then(|| registry.take_over(self.key, &self.asked, on_gap))
+            .flatten()
     }
 
     fn address(&self) -> Option<Address> {
