@@ -3,7 +3,10 @@
 use std::{
     collections::VecDeque,
     pin::pin,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -154,11 +157,14 @@ impl Keeper {
         let call = self.registry.ask(self.request(parts.as_deref())?);
         let is_pin = parts.is_none();
         let awaited = self.metrics.heads_awaited.hold();
+        self.stream.is_asked_for.store(asker.is_some(), Ordering::Relaxed);
         let answer = match &asker {
-            Some(asker) => self.while_wanted(asker, call).await?,
-            None if is_pin => call.await,
-            None => self.while_expected(call).await?,
+            Some(asker) => self.while_wanted(asker, call).await,
+            None if is_pin => Some(call.await),
+            None => self.while_expected(call).await,
         };
+        self.stream.is_asked_for.store(false, Ordering::Relaxed);
+        let answer = answer?;
         drop(awaited);
         self.away = None;
         match answer {
@@ -227,6 +233,7 @@ impl Keeper {
             Some(asker) => drop(asker.answer.send(Answer::Refused(response))),
             None => {
                 let status = response.status().as_u16();
+                self.stream.note_trouble(format!("the upstream answers with {status} instead of a stream"));
                 tracing::warn!(route = self.stream.route.name, key = %self.stream.key, status, "the upstream refused a stream that is kept");
                 let refused = if was_to_resume { None } else { self.candidates.pop() };
                 if let Some(OnRefusal(tell)) = refused.as_ref().and_then(|request| request.extensions.get()) {
@@ -247,6 +254,7 @@ impl Keeper {
         self.failures += 1;
         asker.into_iter().for_each(|asker| lock(&self.stream.state).line.push_front(asker));
         fault.log();
+        self.stream.note_trouble(fault.to_string());
         self.away = Some(fault.to_string());
         self.cut_late();
     }
@@ -307,16 +315,19 @@ impl Keeper {
             Outcome::Finished => (metrics::End::Finished, End::Finished),
             Outcome::Lost(fault) => {
                 let fault = deepest(fault.as_ref());
+                self.stream.note_trouble(format!("the upstream was lost: {fault}"));
                 tracing::warn!(route, %key, %fault, "the upstream of a shared stream was lost");
                 (metrics::End::Lost, End::Lost)
             }
             Outcome::Oversized(fault) => {
+                self.stream.note_trouble(format!("the upstream was cut: {fault}"));
                 tracing::error!(route, %key, %fault, "the upstream of a shared stream was cut");
                 (metrics::End::Oversized, End::Lost)
             }
             Outcome::Contradicted => {
                 // Not asked by that id again: what the upstream knows by it is something else.
                 self.upstream_id = None;
+                self.stream.note_trouble("the upstream does not resume by its ids");
                 tracing::error!(
                     route,
                     %key,
@@ -337,7 +348,7 @@ impl Keeper {
         } else {
             self.candidates.clear();
             self.upstream_id = None;
-            lock(&self.stream.state).phase = Phase::Opening;
+            lock(&self.stream.state).turn(Phase::Opening);
             self.metrics.ends.count(count);
             self.past = live.window.look(Window::take_past);
             live.window.end(end);
@@ -348,7 +359,7 @@ impl Keeper {
     fn lost(&mut self, live: Arc<Live>, count: metrics::End) {
         let mut state = lock(&self.stream.state);
         self.candidates = state.attached();
-        state.phase = Phase::Down(live.clone());
+        state.turn(Phase::Down(live.clone()));
         drop(state);
         self.expected_until = now().checked_add(self.stream.route.linger);
         let breaks = self.stream.route.breaks;
@@ -377,7 +388,7 @@ impl Keeper {
         let mut state = lock(&self.stream.state);
         let vacant = live.window.readers() == 0;
         if vacant {
-            state.phase = Phase::Opening;
+            state.turn(Phase::Opening);
         }
         vacant
     }
@@ -417,7 +428,7 @@ impl Keeper {
         if self.stream.is_waited_for() {
             return false;
         }
-        lock(&self.stream.state).phase = Phase::Closed;
+        lock(&self.stream.state).turn(Phase::Closed);
         if all.get(&self.stream.key).is_some_and(|stream| Arc::ptr_eq(stream, &self.stream)) {
             all.remove(&self.stream.key);
         }

@@ -4,6 +4,7 @@
 //! knows requests only as keys, and the upstream only as a service.
 
 mod conflict;
+mod inspect;
 mod keeper;
 mod moving;
 mod opening;
@@ -17,9 +18,9 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::SetOnce;
@@ -32,7 +33,7 @@ use crate::{
     id::Generation,
     metrics::{Held, Kind, Metrics},
     net::BoxFuture,
-    pump::{Lingerers, Parts, Relieve, Successor},
+    pump::{Lingerers, Parts, Relieve, Successor, now},
     route::{Cookies, Key, OnGap, Route},
     seldom::Seldom,
     window::{Budget, Cursor, LiveWindow, Verdict, WeakWindow},
@@ -40,6 +41,7 @@ use crate::{
 
 use sessions::Sessions;
 
+pub use inspect::{Client, Inspection, Kind as StreamKind, Phase, Stream, Totals};
 pub use session::{Opened, Rejoin, Session, Who};
 pub use shared::{Admits, Answer, Entry, Live, Member, OnRefusal, SharedStream, Spoken};
 
@@ -75,8 +77,10 @@ struct Inner {
     sessions: Mutex<Sessions>,
     shared: Mutex<HashMap<Key, Arc<SharedStream>>>,
     /// The windows of all shared streams, and of those generations that are over whose clients are slow to take them.
-    generations: Mutex<Vec<(Key, WeakWindow)>>,
+    generations: Mutex<Vec<Run>>,
     count: Arc<AtomicUsize>,
+    /// How many streams there were, ever.
+    numbers: AtomicU64,
     /// The last shared generation: the next one sorts after it, whatever the clock says. Nothing is locked under it but
     /// the dice.
     last: Mutex<Option<Generation>>,
@@ -92,8 +96,18 @@ struct Inner {
 
 /// One of the streams that there may be; dropping it makes room for another.
 struct Counted {
+    /// Its name to operators, who can tell neither keys nor generations apart by the few digits that they see.
+    number: u64,
+    since: Instant,
     count: Arc<AtomicUsize>,
     _held: Held,
+}
+
+/// The window of one generation of a shared stream.
+struct Run {
+    key: Key,
+    route: Arc<Route>,
+    window: WeakWindow,
 }
 
 impl Drop for Counted {
@@ -118,6 +132,7 @@ impl Registry {
             shared: Mutex::default(),
             generations: Mutex::default(),
             count: Arc::default(),
+            numbers: AtomicU64::new(1),
             last: Mutex::default(),
             cookies,
             draining: SetOnce::new(),
@@ -173,21 +188,21 @@ impl Registry {
         let mut all: Vec<_> = sessions.iter().map(|session| (session.key, session.window.clone())).collect();
         drop(sessions);
         let generations = lock(&self.0.generations);
-        all.extend(generations.iter().filter_map(|(key, window)| Some((*key, window.upgrade()?))));
+        all.extend(generations.iter().filter_map(|run| Some((run.key, run.window.upgrade()?))));
         drop(generations);
         all
     }
 
     /// A window of a shared stream is one that may have to give way, as long as anybody has it.
-    fn note_generation(&self, key: Key, window: &LiveWindow) {
+    fn note_generation(&self, key: Key, route: &Arc<Route>, window: &LiveWindow) {
         let mut all = lock(&self.0.generations);
         // Those that are gone go whenever there would have to be more room; of what is left there is then at most half.
         if all.len() == all.capacity() {
-            all.retain(|(_, window)| window.upgrade().is_some());
+            all.retain(|run| run.window.upgrade().is_some());
             let more = all.len() + 4;
             all.reserve(more);
         }
-        all.push((key, window.downgrade()));
+        all.push(Run { key, route: route.clone(), window: window.downgrade() });
     }
 
     /// Asks the upstream. Behind a pointer, since the compiler cannot see that the service's own future is `Send`
@@ -201,7 +216,12 @@ impl Registry {
         let most = self.0.limits.streams;
         let one_more = |count: usize| (count < most).then_some(count + 1);
         self.0.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
-        Some(Counted { count: self.0.count.clone(), _held: self.0.metrics.streams.hold(kind) })
+        Some(Counted {
+            number: self.0.numbers.fetch_add(1, Ordering::Relaxed),
+            since: now(),
+            count: self.0.count.clone(),
+            _held: self.0.metrics.streams.hold(kind),
+        })
     }
 
     fn pump_parts(&self, window: &LiveWindow, route: &Arc<Route>, successor: Successor) -> Parts {

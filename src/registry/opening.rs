@@ -97,7 +97,7 @@ impl Keeper {
         let past = std::mem::take(&mut self.past);
         let window = Window::following(past, generation, self.stream.route.window, now());
         let window = LiveWindow::new(window, self.registry.0.budget.clone(), None);
-        self.registry.note_generation(self.stream.key, &window);
+        self.registry.note_generation(self.stream.key, &self.stream.route, &window);
         window
     }
 
@@ -132,7 +132,7 @@ impl Keeper {
     /// The stream is live: those who wait in the line join it.
     fn let_in(&self, live: &Arc<Live>) {
         let mut state = lock(&self.stream.state);
-        state.phase = Phase::Live(live.clone());
+        state.turn(Phase::Live(live.clone()));
         let line = std::mem::take(&mut state.line);
         drop(state);
         for asker in line {

@@ -35,7 +35,8 @@ pub struct Session {
     /// It was asked for with a GET.
     pub(super) by_get: bool,
     pub(super) head: Head,
-    _counted: Counted,
+    pub(super) route: Arc<Route>,
+    pub(super) counted: Counted,
 }
 
 /// What opens a session.
@@ -117,7 +118,8 @@ impl Registry {
             from,
             by_get,
             head,
-            _counted: counted,
+            route: route.clone(),
+            counted,
         });
         lock(&self.0.sessions).insert(&session);
         let successor = Box::new(Generation::next_run);

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    ops::Bound,
     sync::Arc,
 };
 
@@ -43,6 +44,12 @@ impl Sessions {
     /// Every session of a key.
     pub(super) fn of(&self, key: Key) -> impl Iterator<Item = &Arc<Session>> {
         self.by_key.range((key, FIRST)..=(key, LAST)).map(|(_, session)| session)
+    }
+
+    /// The next few in an order of their own, behind this one or from the first on.
+    pub(super) fn few_behind(&self, last: Option<&Session>, few: usize) -> Vec<Arc<Session>> {
+        let from = last.map_or(Bound::Unbounded, |last| Bound::Excluded((last.key, last.name)));
+        self.by_key.range((from, Bound::Unbounded)).take(few).map(|(_, session)| session.clone()).collect()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Session>> {

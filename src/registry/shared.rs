@@ -6,7 +6,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, Weak},
+    sync::{Arc, Mutex, Weak, atomic::AtomicBool},
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -37,17 +37,41 @@ pub struct SharedStream {
     pub(super) state: Mutex<State>,
     /// A client joined the line, or was admitted.
     pub(super) asked: Notify,
-    _counted: Counted,
+    /// The upstream is being asked with the request of a client, which stands in the line no more.
+    pub(super) is_asked_for: AtomicBool,
+    pub(super) counted: Counted,
 }
 
 pub(super) struct State {
     pub(super) phase: Phase,
+    /// When the phase began.
+    pub(super) since: Instant,
+    /// What is wrong with the upstream, in words for the operator, as long as there is no stream.
+    pub(super) why: Option<Arc<str>>,
     pub(super) line: VecDeque<Asker>,
     /// The one admitted last first.
     pub(super) members: VecDeque<(Weak<()>, Arc<Parts>)>,
 }
 
 impl State {
+    fn new() -> Self {
+        Self {
+            phase: Phase::Opening,
+            since: now(),
+            why: None,
+            line: VecDeque::new(),
+            members: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn turn(&mut self, phase: Phase) {
+        if matches!(phase, Phase::Live(_)) {
+            self.why = None;
+        }
+        self.phase = phase;
+        self.since = now();
+    }
+
     fn line_up(&mut self, asker: Asker) {
         // Those who left stand there until it is their turn, which may never come while the upstream says nothing. They
         // go whenever there would have to be more room; of what is left there is then at most half.
@@ -184,13 +208,13 @@ impl Registry {
     }
 
     fn new_stream(&self, key: Key, route: &Arc<Route>) -> Option<Arc<SharedStream>> {
-        let state = State { phase: Phase::Opening, line: VecDeque::new(), members: VecDeque::new() };
         Some(Arc::new(SharedStream {
             key,
             route: route.clone(),
-            state: Mutex::new(state),
+            state: Mutex::new(State::new()),
             asked: Notify::new(),
-            _counted: self.count(Kind::Shared)?,
+            is_asked_for: AtomicBool::new(false),
+            counted: self.count(Kind::Shared)?,
         }))
     }
 
@@ -296,6 +320,11 @@ impl SharedStream {
         lock(&self.state).attached()
     }
 
+    /// There is no stream, and why.
+    pub(super) fn note_trouble(&self, why: impl Into<Arc<str>>) {
+        lock(&self.state).why = Some(why.into());
+    }
+
     pub(super) fn has_members(&self) -> bool {
         lock(&self.state).members.iter().any(|(member, _)| member.strong_count() > 0)
     }
@@ -317,7 +346,7 @@ mod tests {
 
     #[test]
     fn who_left_the_line_is_not_kept_in_it() {
-        let mut state = State { phase: Phase::Opening, line: VecDeque::new(), members: VecDeque::new() };
+        let mut state = State::new();
         let mut waiting = Vec::new();
         for n in 0..10_000 {
             let (answer, line) = oneshot::channel();

@@ -2,14 +2,14 @@
 
 use std::{
     task::{Context, Poll, Waker},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use slab::Slab;
 
 use super::{
-    End, Parts, Passed, Place, Verdict, Window,
+    End, Extent, Lag, Parts, Passed, Place, Verdict, Window,
     sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering, PoisonError, Weak},
 };
 use crate::{
@@ -53,6 +53,9 @@ impl Budget {
         }
     }
 }
+
+/// Of how many readers it is looked, at most, how far behind they are, before others have a turn at the lock.
+const SURVEYED: usize = 256;
 
 /// How many windows were left by their last client: of several it tells which one was left last.
 static DEPARTURES: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
@@ -116,11 +119,21 @@ struct Left {
 #[derive(Debug)]
 struct Seat {
     place: Place,
+    since: Instant,
     waker: Option<Waker>,
     /// It waits for the next write.
     armed: bool,
     /// Where the client before it was left, which is a gap that this one may not have heard of: it has taken nothing.
     former: Option<u64>,
+}
+
+/// One of a window's readers, as an operator is shown it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Reader {
+    /// How far behind it is.
+    pub lag: Lag,
+    /// For how long it has had its place.
+    pub here: Duration,
 }
 
 /// What a pump has to know of its window's readers.
@@ -187,7 +200,7 @@ impl LiveWindow {
     /// Judges what a client asks for and takes a place for it, so that nothing that it is owed can go.
     pub fn attach(&self, asked: &Asked, now: Instant) -> (Verdict, Cursor) {
         let mut verdict = Verdict::Fresh;
-        let cursor = self.seat(|window| {
+        let cursor = self.seat(now, |window| {
             verdict = window.judge(asked, now);
             window.enter(verdict)
         });
@@ -209,7 +222,7 @@ impl LiveWindow {
         self.settle(&mut state);
         stays(verdict, state.window.ended())?;
         let place = state.window.enter(verdict);
-        Ok((verdict, self.seated(state, place)))
+        Ok((verdict, self.seated(state, place, now)))
     }
 
     /// Takes a place where the last client was left, if none is here; for one that brings an id of this window, behind
@@ -223,7 +236,7 @@ impl LiveWindow {
             None => window.judge_left(left.next, now),
         };
         let place = window.enter(verdict);
-        let cursor = self.seated(state, place);
+        let cursor = self.seated(state, place, now);
         if matches!(verdict, Verdict::Gap(_))
             && let Some(seat) = self.lock().seats.get_mut(cursor.seat)
         {
@@ -237,7 +250,7 @@ impl LiveWindow {
     pub fn attach_behind(&self, id: &[u8], event: &Bytes, now: Instant) -> Option<Cursor> {
         let mut state = self.lock();
         match state.window.enter_behind(id, event, now) {
-            Some(place) => Some(self.seated(state, place)),
+            Some(place) => Some(self.seated(state, place, now)),
             None => {
                 self.settle(&mut state);
                 None
@@ -246,17 +259,17 @@ impl LiveWindow {
     }
 
     /// Takes a place before everything that is here, for a client that waited for the stream to open.
-    pub fn attach_at_start(&self) -> Cursor {
-        self.seat(Window::enter_at_start)
+    pub fn attach_at_start(&self, now: Instant) -> Cursor {
+        self.seat(now, Window::enter_at_start)
     }
 
-    fn seat(&self, enter: impl FnOnce(&mut Window) -> Place) -> Cursor {
+    fn seat(&self, now: Instant, enter: impl FnOnce(&mut Window) -> Place) -> Cursor {
         let mut state = self.lock();
         let place = enter(&mut state.window);
-        self.seated(state, place)
+        self.seated(state, place, now)
     }
 
-    fn seated(&self, mut state: MutexGuard<'_, State>, place: Place) -> Cursor {
+    fn seated(&self, mut state: MutexGuard<'_, State>, place: Place, now: Instant) -> Cursor {
         let fence = state.window.fence(&place);
         if let (Some(older), true) = (state.newest, self.0.high_water.is_some()) {
             // Two clients with one id: the older one goes on, but keeps neither the pump nor memory.
@@ -265,7 +278,7 @@ impl LiveWindow {
                 window.release(&mut seat.place);
             }
         }
-        let seat = state.seats.insert(Seat { place, waker: None, armed: false, former: None });
+        let seat = state.seats.insert(Seat { place, since: now, waker: None, armed: false, former: None });
         state.newest = Some(seat);
         state.visits += 1;
         self.settle(&mut state);
@@ -330,6 +343,33 @@ impl LiveWindow {
     #[must_use]
     pub fn readers(&self) -> usize {
         self.lock().seats.len()
+    }
+
+    /// How far it reaches, and how many cursors there are.
+    #[must_use]
+    pub fn extent(&self, now: Instant) -> (Extent, usize) {
+        let mut state = self.lock();
+        state.window.prune(now);
+        self.settle(&mut state);
+        (state.window.extent(now), state.seats.len())
+    }
+
+    /// Shows each reader. The lock is held for a few of them at a time: whoever comes or goes meanwhile may be missed.
+    pub fn survey(&self, now: Instant, mut each: impl FnMut(Reader)) {
+        let mut from = 0;
+        loop {
+            let state = self.lock();
+            let places = state.seats.capacity();
+            let until = places.min(from + SURVEYED);
+            for seat in (from..until).filter_map(|at| state.seats.get(at)) {
+                let here = now.saturating_duration_since(seat.since);
+                each(Reader { lag: state.window.lag(&seat.place), here });
+            }
+            if until == places {
+                return;
+            }
+            from = until;
+        }
     }
 
     /// When the last client left, as a number that rises with each departure from any window; `None` while one is here.

@@ -1,5 +1,7 @@
 //! What is kept of a stream, and who is owed what of it. Pure: time is an argument, nothing waits.
 
+mod extent;
+
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -14,6 +16,8 @@ use super::{
     verdict::{End, Gap, Verdict},
 };
 use crate::id::{Asked, Generation, Position};
+
+pub use extent::{Extent, Lag};
 
 /// A write takes at most so many pieces: more would not fit one system call.
 const PIECES: usize = 32;

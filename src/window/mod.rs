@@ -18,8 +18,8 @@ mod verdict;
 
 use std::{num::NonZeroUsize, time::Duration};
 
-pub use cursor::{Audience, Budget, Cursor, LiveWindow, Step, WeakWindow, Writer};
-pub use keep::{Past, Window};
+pub use cursor::{Audience, Budget, Cursor, LiveWindow, Reader, Step, WeakWindow, Writer};
+pub use keep::{Extent, Lag, Past, Window};
 pub use passing::Passed;
 pub use place::{Parts, Place};
 pub use tail::Tail;
