@@ -1,6 +1,10 @@
 //! The graceful end: who has to know that it began, who is still there, and when it is over.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -18,6 +22,7 @@ pub struct Drain(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     time: Duration,
+    since: OnceLock<Instant>,
     phase: watch::Sender<Phase>,
     /// Its receivers are the [`Presence`]s: it is closed when the last of them is gone.
     present: watch::Sender<()>,
@@ -41,6 +46,7 @@ impl Drain {
     pub fn new(time: Duration) -> Self {
         Self(Arc::new(Inner {
             time,
+            since: OnceLock::new(),
             phase: watch::Sender::new(Phase::Serving),
             present: watch::Sender::new(()),
         }))
@@ -64,6 +70,7 @@ impl Drain {
     }
 
     fn advance(&self, to: Phase) {
+        self.0.since.get_or_init(|| tokio::time::Instant::now().into_std());
         self.0.phase.send_if_modified(|phase| {
             let later = *phase < to;
             if later {
@@ -77,6 +84,12 @@ impl Drain {
     #[must_use]
     pub fn is_draining(&self) -> bool {
         *self.0.phase.borrow() != Phase::Serving
+    }
+
+    /// When the end began, as the runtime tells the time.
+    #[must_use]
+    pub fn since(&self) -> Option<Instant> {
+        self.0.since.get().copied()
     }
 
     /// Resolves when the end begins, at once if it has. Cancel-safe. The future owns what it needs.

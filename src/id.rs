@@ -64,6 +64,18 @@ impl Generation {
         }
     }
 
+    /// A few digits of it, to tell it from others on a screen: of a session's too few to be one, and how many runs it
+    /// has had.
+    #[must_use]
+    pub fn short(self) -> String {
+        let text = self.to_string();
+        match self {
+            Self::Shared(_) => text[SHARED_DIGITS - 6..].to_owned(),
+            Self::Session(bits) if bits & RUNS == 0 => text[..6].to_owned(),
+            Self::Session(bits) => format!("{}+{}", &text[..6], bits & RUNS),
+        }
+    }
+
     fn parts(self) -> (u128, usize) {
         match self {
             Self::Shared(bits) => (u128::from(bits), SHARED_DIGITS),

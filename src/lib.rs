@@ -49,9 +49,9 @@
 //! registry: body dice fault head id metrics net pump route rules seldom window
 //! proxy: body dice drain fault head id metrics net pump registry route window
 //! server: body drain net
-//! admin: body metrics
+//! admin: body drain metrics net pump registry reload window
 //! log:
-//! config: net proxy route rules server window
+//! config: admin net proxy route rules server window
 //! app: config dice drain metrics net proxy registry reload route server
 //! command: admin app body config dice drain head metrics net route server sse
 //! ```

@@ -3,7 +3,13 @@
 //! Labels are closed enums and names of routes, never keys, paths or anything else that a client chose. Series
 //! are looked up once, when a handle is made; counting is then one relaxed atomic addition.
 
-use std::{fmt, fmt::Write as _, hash::Hash, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    fmt::Write as _,
+    hash::Hash,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, LabelSetEncoder, text},
@@ -34,6 +40,7 @@ pub struct Metrics {
     /// Requests that were forwarded, refused by us, or failed at the upstream.
     pub requests: Counts<Outcome>,
     routes: Arc<Families>,
+    names: Arc<Mutex<BTreeSet<String>>>,
     registry: Arc<Registry>,
 }
 
@@ -91,6 +98,7 @@ impl Metrics {
             ),
             requests: Counts::new(|kind| requests.get_or_create_owned(&Of { route: None, kind })),
             routes: Arc::new(routes),
+            names: Arc::default(),
             registry: Arc::new(registry),
         }
     }
@@ -98,7 +106,18 @@ impl Metrics {
     /// The numbers of a route, by its name in the configuration. The look-up takes locks: keep what it returns.
     #[must_use]
     pub fn route(&self, name: &str) -> RouteMetrics {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if !names.contains(name) {
+            names.insert(name.to_owned());
+        }
+        drop(names);
         self.routes.of(name)
+    }
+
+    /// The names of all routes of which something was counted.
+    #[must_use]
+    pub fn routes(&self) -> Vec<String> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
     /// Everything, as `OpenMetrics` text.

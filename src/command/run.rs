@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    admin::Admin,
+    admin::{self, Admin},
     app::App,
     config::Config,
     drain::{self, Drain, Signals},
@@ -65,9 +65,9 @@ pub async fn run(config: &Config, app: App) -> Result<(), RunError> {
     if let Some(address) = &config.admin {
         let listener = listen(address)?;
         let limits = Limits { connections: ADMIN_CONNECTIONS, ..Limits::default() };
-        let server =
-            Server::new(Admin::new(app.metrics().clone(), ready.clone()), limits, admin_drain.clone());
-        tokio::spawn(server.run(listener));
+        let admin = admin(config, &app, ready.clone());
+        tokio::spawn(admin.remember());
+        tokio::spawn(Server::new(admin, limits, admin_drain.clone()).run(listener));
     }
     warn_of_few_descriptors(config.limits.connections.get());
     app.start();
@@ -78,6 +78,18 @@ pub async fn run(config: &Config, app: App) -> Result<(), RunError> {
     end(signals, &ready, app.drain()).await;
     admin_drain.finish().await;
     Ok(())
+}
+
+fn admin(config: &Config, app: &App, ready: Arc<AtomicBool>) -> Admin {
+    Admin::new(admin::Parts {
+        metrics: app.metrics().clone(),
+        registry: app.registry().clone(),
+        drain: app.drain().clone(),
+        record: app.record().clone(),
+        upstream: config.upstream.to_string(),
+        ready,
+        settings: config.admin_settings.clone(),
+    })
 }
 
 /// Says so when so many connections would not leave a fifth of the descriptors.
@@ -109,8 +121,11 @@ fn listen(address: &Address) -> Result<Listener, RunError> {
 }
 
 async fn end(mut signals: Signals, ready: &AtomicBool, drain: &Drain) {
-    let signal = signals.next().await;
-    tracing::info!(signal, time = ?drain.time(), "draining");
+    tokio::select! {
+        signal = signals.next() => tracing::info!(signal, time = ?drain.time(), "draining"),
+        // By the admin's button, which has said so.
+        () = drain.begun() => {}
+    }
     ready.store(false, Ordering::Relaxed);
     let mut finish = std::pin::pin!(drain.finish());
     tokio::select! {

@@ -25,6 +25,8 @@ pub(super) struct File {
     pub(super) listen: Option<Spanned<Texts>>,
     pub(super) upstream: Option<Spanned<Text>>,
     pub(super) admin: Option<Spanned<Text>>,
+    pub(super) admin_hosts: Option<Spanned<Texts>>,
+    pub(super) admin_actions: Option<Spanned<Texts>>,
     pub(super) host: Option<Spanned<Text>>,
     pub(super) forwarded: Option<Switch>,
     pub(super) stumbling: Option<Spanned<Texts>>,

@@ -8,6 +8,7 @@ use std::{fs, num::NonZeroUsize, time::Duration};
 use http::StatusCode;
 
 use crate::{
+    admin,
     net::{Address, Upstream},
     proxy::{
         forward::{self, HostPolicy},
@@ -17,6 +18,7 @@ use crate::{
     server,
 };
 
+mod admin_settings;
 mod admission;
 mod fault;
 mod file;
@@ -51,6 +53,8 @@ pub struct Config {
     pub upstream: Upstream,
     /// Where health and metrics are served; nowhere unless asked for.
     pub admin: Option<Address>,
+    /// By which names that is asked, and what for.
+    pub admin_settings: admin::Settings,
     /// How requests are passed on.
     pub forward: forward::Settings,
     /// Clients that get no frame without data.
@@ -127,6 +131,7 @@ impl Config {
         Ok(Self {
             upstream: sources.upstream()?,
             admin: sources.admin(&listen)?,
+            admin_settings: admin_settings::of(&file, source)?,
             listen,
             forward: forward(source, &file)?,
             stumbling: stumbling::of(&file, source)?,

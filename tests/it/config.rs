@@ -911,3 +911,45 @@ fn guards_are_judged_at_their_place() {
     );
     refused("route = 1", "r.toml:2:9: wrong type: integer `1`; write `[[route]]` above each route");
 }
+
+#[test]
+fn the_admins_names_and_actions_are_named() {
+    let settings =
+        |file: &str| resolve(file, &Flags::default(), &[("RESPOOL_UPSTREAM", "http://u:1")]).unwrap();
+    let shown = |file: &str| {
+        let settings = settings(file).admin_settings;
+        let actions: Vec<_> = settings.actions.iter().map(|action| action.text()).collect();
+        format!("{} {}", settings.hosts.join(","), actions.join(","))
+    };
+    assert_eq!(shown(""), " ");
+    assert_eq!(shown("admin_hosts = []\nadmin_actions = []"), " ");
+    assert_eq!(shown("admin_hosts = 'A.Example.'\nadmin_actions = 'purge'"), "a.example purge");
+    assert_eq!(
+        shown("admin_hosts = ['b', 'a.example', 'B']\nadmin_actions = ['drain', 'purge', 'drain']"),
+        "b,a.example drain,purge"
+    );
+    refused(
+        "admin_actions = [\"purge\", \"restart\"]",
+        "r.toml:2:27: `restart` is not known here; write \"purge\" or \"drain\"",
+    );
+    refused(
+        "admin_actions = true",
+        "r.toml:2:17: wrong type: boolean `true`; write text in quotes, or a list of it",
+    );
+    for (host, said) in [
+        ("127.0.0.1", "`127.0.0.1` is an address, and those are always answered; leave it out"),
+        ("[::1]", "`[::1]` is an address, and those are always answered; leave it out"),
+        (
+            "a.example:9911",
+            "`a.example:9911` is no host name; write the name alone, such as \"respool.internal\"",
+        ),
+        (
+            "http://a.example",
+            "`http://a.example` is no host name; write the name alone, such as \"respool.internal\"",
+        ),
+        ("*.example", "`*.example` is no host name; write the name alone, such as \"respool.internal\""),
+        ("", "`` is no host name; write the name alone, such as \"respool.internal\""),
+    ] {
+        refused(&format!("admin_hosts = [\"{host}\"]"), &format!("r.toml:2:16: {said}"));
+    }
+}

@@ -1,0 +1,94 @@
+// Reads the status as it comes, and has it shown.
+
+import { make, show, time } from "./view.js";
+import { drawWindow } from "./chart.js";
+
+const $ = (id) => document.getElementById(id);
+
+/** An EventSource that was answered with anything but a stream never comes back by itself. */
+const AGAIN = 5000;
+
+let source;
+let paused = false;
+let latest;
+let at = 0;
+
+function listen() {
+  source = new EventSource("status/events");
+  source.onmessage = ({ data }) => {
+    latest = JSON.parse(data);
+    at = Date.now();
+    if (!paused) render();
+  };
+  source.onerror = () => {
+    if (source.readyState === EventSource.CLOSED) setTimeout(listen, AGAIN);
+    tell();
+  };
+}
+
+function render() {
+  show(latest, ask);
+  tell();
+}
+
+/** Says how new it is what is shown. It is read out when that changes, and not each second. */
+function tell() {
+  const old = Date.now() - at > 4000;
+  const lost = source.readyState !== EventSource.OPEN || old;
+  let words = "Live.";
+  if (paused) words = "Paused.";
+  else if (at === 0) words = lost && source.readyState !== EventSource.CONNECTING ? "respool does not answer." : "Connecting.";
+  else if (lost) words = `Connection lost: this is how it was at ${new Date(at).toLocaleTimeString("en-GB")}.`;
+  const kind = `link ${paused ? "odd" : at > 0 && lost ? "bad" : at > 0 ? "good" : ""}`;
+  const link = $("link");
+  if (link.textContent !== words) link.textContent = words;
+  if (link.className !== kind) link.className = kind;
+  document.body.classList.toggle("stale", at > 0 && lost && !paused);
+}
+
+$("pause").addEventListener("click", () => {
+  paused = !paused;
+  $("pause").setAttribute("aria-pressed", String(paused));
+  if (!paused && latest) render();
+  tell();
+});
+
+$("drain").addEventListener("click", () => ask("drain"));
+
+/** Asks whether it is meant, and then for it. */
+function ask(action, stream) {
+  const drain = action === "drain";
+  $("ask-name").textContent = drain ? "Drain?" : `Purge stream #${stream.number}?`;
+  $("ask-words").textContent = drain
+    ? `respool stops accepting, cuts its clients within ${time(latest.drain.time_seconds)}, and ends. This cannot be taken back.`
+    : `What stream #${stream.number} (${stream.key}, ${stream.route}) retains is forgotten. Clients that come back for it, or are behind, find a gap.`;
+  $("ask-yes").textContent = drain ? "Drain and end" : "Purge it";
+  const dialog = $("ask");
+  dialog.returnValue = "no";
+  dialog.onclose = () => {
+    if (dialog.returnValue === "yes") post(drain ? "drain" : `purge/${stream.number}`);
+  };
+  dialog.showModal();
+}
+
+async function post(path) {
+  let words;
+  try {
+    const answer = await fetch(path, { method: "POST" });
+    words = (await answer.text()).trim();
+  } catch {
+    words = "respool did not answer.";
+  }
+  const said = make("li", "said", make("b", "", "Done"), make("span", "", words));
+  said.dataset.key = "said";
+  document.querySelector("#said").replaceChildren(said);
+}
+
+drawWindow(
+  $("window-example"),
+  { events: 7, events_limit: 10, bytes: 4, bytes_limit: 10, oldest_seconds: 8, age_limit_seconds: 10 },
+  5,
+);
+listen();
+window.addEventListener("resize", () => latest && !paused && render());
+setInterval(tell, 1000);

@@ -1,0 +1,52 @@
+//! By which names the admin is asked, and what for, as written, judged.
+
+use std::net::IpAddr;
+
+use super::{
+    fault::{Fault, Wrong, wrong},
+    file::{File, Source},
+    value,
+    written::Texts,
+};
+use crate::admin::{Action, Settings};
+use toml::Spanned;
+
+const ACTIONS: &[(&str, Action)] = &[("purge", Action::Purge), ("drain", Action::Drain)];
+
+/// No names and no actions, unless the operator names them.
+pub(super) fn of(file: &File, source: Source<'_>) -> Result<Settings, Fault> {
+    Ok(Settings {
+        hosts: each(file.admin_hosts.as_ref(), source, host)?,
+        actions: each(file.admin_actions.as_ref(), source, |text| value::choice(text, ACTIONS))?,
+    })
+}
+
+fn each<T: PartialEq>(
+    written: Option<&Spanned<Texts>>,
+    source: Source<'_>,
+    judge: impl Fn(&str) -> Result<T, Wrong>,
+) -> Result<Vec<T>, Fault> {
+    let mut all = Vec::new();
+    let written = written.map(|texts| texts.get_ref().each(&texts.span())).unwrap_or_default();
+    for (text, span) in written {
+        let one = judge(text).map_err(|wrong| wrong.at(source.place(span)))?;
+        if !all.contains(&one) {
+            all.push(one);
+        }
+    }
+    Ok(all)
+}
+
+/// A name as it stands in a `Host` header, without the port.
+fn host(text: &str) -> Result<String, Wrong> {
+    let remedy = "write the name alone, such as \"respool.internal\"";
+    let name = text.trim().trim_end_matches('.').to_ascii_lowercase();
+    let is_label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    match name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        Ok(_) => Err(wrong(format!("`{text}` is an address, and those are always answered"), "leave it out")),
+        Err(_) if name.split('.').all(is_label) => Ok(name),
+        Err(_) => Err(wrong(format!("`{text}` is no host name"), remedy)),
+    }
+}
