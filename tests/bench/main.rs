@@ -9,6 +9,8 @@
 mod floor;
 /// Clients that read and compare.
 mod load;
+/// An operator who looks.
+mod look;
 /// What a process costs, and the table of it.
 mod measure;
 /// What is said upstream.
@@ -56,13 +58,14 @@ fn main() -> ExitCode {
     let quick = has("--quick") || !has("--bench");
     let scale = if quick { QUICK } else { FULL };
     let only = arguments.iter().find(|argument| !argument.starts_with('-'));
-    let groups: [(&str, Group); 6] = [
+    let groups: [(&str, Group); 7] = [
         ("delivery", delivery),
         ("private", private),
         ("rules", rules),
         ("resume", resume),
         ("idle", idle),
         ("retained", retained),
+        ("status", status),
     ];
     assert!(only.is_none_or(|only| groups.iter().any(|(name, _)| name == only)), "there are no such rows");
     let mut table = Table::default();
@@ -190,6 +193,38 @@ fn retained(scale: &Scale, table: &mut Table) {
             "bytes",
             Some(64.0),
             beside / scale.retained as f64,
+        );
+    }
+}
+
+/// What it takes to say how everybody is, and what those notice of it.
+fn status(scale: &Scale, table: &mut Table) {
+    let streams = scale.clients.min(measure::descriptors().saturating_sub(1000) / 11);
+    let mut world = World::respool(1000);
+    world.join_many(streams, 10);
+    let admin = world.admin.expect("respool has an admin");
+    world.steady(3, 5);
+    for _ in 0..scale.rounds {
+        let (took, answer) = look::once(admin);
+        let clients = format!("\"clients\":{}", streams * 10);
+        assert!(answer.contains(&clients), "it is of all clients");
+        table.add(
+            "the status of 1,000 streams and 10,000 clients",
+            "ms",
+            Some(50.0),
+            took.as_secs_f64() * 1e3,
+        );
+        table.add("... its size", "KB", Some(200.0), answer.len() as f64 / 1024.0);
+        let mean = |world: &mut World| (0..10).map(|_| world.delivery()).sum::<Duration>();
+        let without = mean(&mut world);
+        let looking = look::all_the_time(admin);
+        let with = mean(&mut world);
+        drop(looking);
+        table.add(
+            "... an event to all of them while it is asked for all the time",
+            "× without",
+            Some(2.0),
+            ratio(with, without),
         );
     }
 }

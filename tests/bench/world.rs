@@ -14,6 +14,8 @@ use crate::{load::Load, measure, source::Source};
 pub(crate) struct World {
     program: Program,
     pub(crate) address: SocketAddr,
+    /// Where it tells of itself; the floor does not.
+    pub(crate) admin: Option<SocketAddr>,
     pub(crate) source: Source,
     pub(crate) load: Load,
 }
@@ -38,7 +40,7 @@ impl World {
         let mut line = String::new();
         BufReader::new(program.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim().parse().unwrap();
-        let mut world = Self { program, address, source, load: Load::new() };
+        let mut world = Self { program, address, admin: None, source, load: Load::new() };
         world.join("/shared", clients);
         world.source.wait_for(1);
         world
@@ -52,11 +54,12 @@ impl World {
         let text = format!(
             r#"
 listen = "127.0.0.1:0"
+admin = "127.0.0.1:0"
 upstream = "http://{}"
 limits = {{ memory = "4GiB" }}
 window = {{ events = {window}, bytes = "1GiB", age = "1d" }}
 [[route]]
-path = "/shared"
+path = "/{{shared,many/*}}"
 mode = "shared"
 key = ["path"]
 admit = "none"
@@ -72,16 +75,33 @@ ephemeral = ["heartbeat"]
         let command = command.arg("--config").arg(&config).stderr(Stdio::piped());
         let mut program = Program(command.spawn().unwrap());
         let mut log = BufReader::new(program.0.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let address = log.find_map(|line| address(&line)).expect("respool says where it listens");
+        let mut next = || log.find_map(|line| address(&line)).expect("respool says where it listens");
+        let (address, admin) = (next(), Some(next()));
         fs::remove_file(&config).unwrap();
         // Whatever goes wrong there shows here.
         thread::spawn(move || log.filter(|line| !line.contains("INFO")).for_each(|line| eprintln!("{line}")));
-        Self { program, address, source, load: Load::new() }
+        Self { program, address, admin, source, load: Load::new() }
     }
 
     /// Adds clients that have everything so far.
     pub(crate) fn join(&mut self, path: &str, clients: usize) {
         self.load.connect(self.address, path, clients, self.source.sent, None);
+    }
+
+    /// Adds so many shared streams of so many clients each.
+    pub(crate) fn join_many(&mut self, streams: usize, clients: usize) {
+        for n in 0..streams {
+            self.join(&format!("/many/{n}"), clients);
+        }
+        self.source.wait_for(streams);
+    }
+
+    /// How long it takes until one event is with every client.
+    pub(crate) fn delivery(&mut self) -> Duration {
+        let start = Instant::now();
+        self.source.emit(1);
+        self.load.read_to(self.source.sent);
+        start.elapsed()
     }
 
     /// One after the other so many clients come back to the shared stream that have missed so much of it.
