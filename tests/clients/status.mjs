@@ -255,6 +255,21 @@ async function pause() {
   check("and goes on", (await text("#tiles")) === before ? "it does not" : "");
 }
 
+/** Who does not look is sent nothing, and finds it live when they look again. */
+async function hidden() {
+  const hide = (is) =>
+    page.evaluate((is) => {
+      Object.defineProperty(document, "hidden", { value: is, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }, is);
+  await hide(true);
+  const before = await text("#tiles");
+  await sleep(2500);
+  same("a hidden page stays as it was", await text("#tiles"), before);
+  await hide(false);
+  await soon(async () => (await text("#tiles")) !== before && (await text("#link")) === "Live.", "life when it is seen again");
+}
+
 /** A stream is purged by the keyboard, and the focus stays where it was. */
 async function purge() {
   origin.quiet();
@@ -333,6 +348,7 @@ await main(
   looks,
   keyboard,
   pause,
+  hidden,
   purge,
   outage,
   strangers,

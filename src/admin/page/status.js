@@ -9,11 +9,15 @@ const $ = (id) => document.getElementById(id);
 const AGAIN = 5000;
 
 let source;
+let again;
 let paused = false;
 let latest;
+/** When the newest one came, and when it was begun to wait for the next. */
 let at = 0;
+let asked = 0;
 
 function listen() {
+  asked = Date.now();
   source = new EventSource("status/events");
   source.onmessage = ({ data }) => {
     latest = JSON.parse(data);
@@ -21,9 +25,15 @@ function listen() {
     if (!paused) render();
   };
   source.onerror = () => {
-    if (source.readyState === EventSource.CLOSED) setTimeout(listen, AGAIN);
+    if (source.readyState === EventSource.CLOSED) again = setTimeout(listen, AGAIN);
     tell();
   };
+}
+
+/** Nobody looks: respool need not say anything. */
+function leave() {
+  clearTimeout(again);
+  source.close();
 }
 
 function render() {
@@ -33,11 +43,10 @@ function render() {
 
 /** Says how new it is what is shown. It is read out when that changes, and not each second. */
 function tell() {
-  const old = Date.now() - at > 4000;
-  const lost = source.readyState !== EventSource.OPEN || old;
+  const lost = Date.now() - Math.max(at, asked) > 4000 || source.readyState === EventSource.CLOSED;
   let words = "Live.";
   if (paused) words = "Paused.";
-  else if (at === 0) words = lost && source.readyState !== EventSource.CONNECTING ? "respool does not answer." : "Connecting.";
+  else if (at === 0) words = lost ? "respool does not answer." : "Connecting.";
   else if (lost) words = `Connection lost: this is how it was at ${new Date(at).toLocaleTimeString("en-GB")}.`;
   const kind = `link ${paused ? "odd" : at > 0 && lost ? "bad" : at > 0 ? "good" : ""}`;
   const link = $("link");
@@ -90,5 +99,6 @@ drawWindow(
   5,
 );
 listen();
+document.addEventListener("visibilitychange", () => (document.hidden ? leave() : listen()));
 window.addEventListener("resize", () => latest && !paused && render());
 setInterval(tell, 1000);
