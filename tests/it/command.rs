@@ -141,3 +141,27 @@ fn it_serves_clients_and_the_admin_until_it_is_told_to_end() {
     assert_eq!(running.child.wait().unwrap().code(), Some(0));
     assert!(TcpStream::connect(running.listen).is_err());
 }
+
+#[test]
+fn the_drain_button_ends_it_and_no_other_page_presses_it() {
+    let file = std::env::temp_dir().join(format!("respool-drain-{}.toml", std::process::id()));
+    std::fs::write(&file, "admin_actions = [\"drain\"]\ndrain = { time = \"0s\" }\n").unwrap();
+    let mut running = start(&["--upstream", "http://127.0.0.1:9", "--config", file.to_str().unwrap()]);
+    std::fs::remove_file(&file).unwrap();
+    let admin = running.admin;
+    let post = |origin: &str| {
+        let mut socket = TcpStream::connect(admin).unwrap();
+        let head =
+            format!("POST /drain HTTP/1.1\r\nHost: {admin}\r\nOrigin: {origin}\r\nConnection: close\r\n");
+        write!(socket, "{head}Content-Length: 0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let refused = post("http://evil.example");
+    assert!(refused.starts_with("HTTP/1.1 403 "), "{refused}");
+    assert!(get(admin, "/ready").starts_with("HTTP/1.1 200 "));
+    let drained = post(&format!("http://{admin}"));
+    assert!(drained.starts_with("HTTP/1.1 200 ") && drained.ends_with("draining\n"), "{drained}");
+    assert_eq!(running.child.wait().unwrap().code(), Some(0));
+}
