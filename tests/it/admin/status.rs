@@ -199,7 +199,8 @@ async fn a_client_that_is_slow_is_shown_with_its_lag_and_first() {
 async fn the_worst_come_first_and_the_others_are_counted() {
     let mut w = World::new(&format!("{SHARED}linger = '1m'\n"));
     let mut kept = Vec::new();
-    for n in 0..130 {
+    // More than are taken out of their list at a time.
+    for n in 0..300 {
         let (mut client, mut upstream) = w.world.open(&format!("/p/{n}")).await;
         upstream.events(["a"]).await;
         client.read().await;
@@ -211,13 +212,13 @@ async fn the_worst_come_first_and_the_others_are_counted() {
     settle().await;
     let status = w.status().await;
     let (streams, clients) = (status["streams"].as_array().unwrap(), status["clients"].as_array().unwrap());
-    assert_eq!((streams.len(), &status["streams_left_out"]), (100, &json!(31)));
-    assert_eq!((clients.len(), &status["clients_left_out"]), (100, &json!(30)));
+    assert_eq!((streams.len(), &status["streams_left_out"]), (100, &json!(201)));
+    assert_eq!((clients.len(), &status["clients_left_out"]), (100, &json!(200)));
     assert_eq!((&streams[0]["route"], &streams[0]["phase"]), (&json!("/e"), &json!("down")));
-    assert_eq!((&status["totals"]["streams"], &status["totals"]["clients"]), (&json!(131), &json!(130)));
+    assert_eq!((&status["totals"]["streams"], &status["totals"]["clients"]), (&json!(301), &json!(300)));
     assert_eq!(
         (&status["routes"]["default"]["streams"], &status["routes"]["/e"]["streams"]),
-        (&json!(130), &json!(1))
+        (&json!(300), &json!(1))
     );
 }
 
@@ -336,4 +337,71 @@ async fn so_many_may_look_and_a_place_is_free_again_when_one_leaves() {
         waited < Duration::from_millis(100) && event.contains("\"uptime_seconds\":2"),
         "not an old one: {event}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_stream_with_many_clients_all_are_counted_each_once() {
+    let mut w = World::new(SHARED);
+    let (first, mut upstream) = w.world.open("/e").await;
+    let mut clients = vec![first];
+    for _ in 1..600 {
+        clients.push(w.world.event_source("/e", "").await);
+    }
+    upstream.events(["a"]).await;
+    // Holes among their places, too.
+    let mut place = 0;
+    clients.retain(|_| {
+        place += 1;
+        place % 3 > 0
+    });
+    settle().await;
+    let status = w.status().await;
+    assert_eq!((&status["streams"][0]["clients"], &status["totals"]["clients"]), (&json!(400), &json!(400)));
+    let listed = status["clients"].as_array().unwrap().len() as u64;
+    assert_eq!(listed + status["clients_left_out"].as_u64().unwrap(), 400);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_over_is_shown_as_long_as_somebody_takes_from_it() {
+    let mut w = World::new(SHARED);
+    let (mut quick, mut upstream) = w.world.open("/e").await;
+    w.world.pipe = 1024;
+    let slow = w.world.event_source("/e", "").await;
+    for _ in 0..20 {
+        upstream.events(["x".repeat(50_000)]).await;
+        quick.read().await;
+    }
+    drop(upstream);
+    sleep(Duration::from_secs(3)).await;
+    w.world.origin.accept().await.begin().await;
+    let status = w.status().await;
+    let streams = status["streams"].as_array().unwrap();
+    assert_eq!(streams.len(), 2, "{status}");
+    let former = streams.iter().find(|stream| stream["number"].is_null()).unwrap();
+    assert_eq!(
+        (&former["phase"], &former["route"], &former["clients"]),
+        (&json!("ended"), &json!("/e"), &json!(1))
+    );
+    assert_eq!(former["furthest"]["events"].as_u64(), status["clients"][0]["lag"]["events"].as_u64());
+    assert_eq!(former["key"], streams.iter().find(|stream| !stream["number"].is_null()).unwrap()["key"]);
+    drop(slow);
+    settle().await;
+    assert_eq!(w.status().await["streams"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pinned_stream_is_called_so_and_is_down_while_its_upstream_is_away() {
+    let mut w = World::new("[[route]]\npath = '/e'\nmode = 'shared'\nkey = ['path']\npin = true\n");
+    w.world.origin.set_away(true);
+    sleep(Duration::from_secs(1)).await;
+    while let Some(exchange) = w.world.origin.waiting().await {
+        drop(exchange);
+    }
+    sleep(Duration::from_secs(5)).await;
+    let stream = only(&w).await;
+    assert_eq!(
+        (&stream["kind"], &stream["phase"], &stream["window"]),
+        (&json!("pinned"), &json!("down"), &Value::Null)
+    );
+    assert_eq!(stream["why"], "the upstream cannot be reached");
 }
