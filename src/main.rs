@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use respool::{
     app::App,
     command,
-    config::{Config, Flags},
+    config::{Config, Flags, Severity},
     dice::Dice,
     drain::Drain,
     log,
@@ -109,7 +109,7 @@ fn main() -> ExitCode {
 }
 
 fn check(file: &str) -> Result<ExitCode, Box<dyn Error>> {
-    let fine = command::check::run(file, &env, &mut io::stdout(), &mut io::stderr())?;
+    let fine = command::check::run(file, &env, &mut io::stdout(), (&mut io::stderr(), colour()))?;
     Ok(if fine { ExitCode::SUCCESS } else { ExitCode::from(WRONG) })
 }
 
@@ -121,8 +121,9 @@ fn run(arguments: Run) -> Result<ExitCode, Box<dyn Error>> {
     }
     let config = match Config::load(&Flags { upstream, listen, admin, config }, &env) {
         Ok(config) => config,
-        Err(fault) => {
-            say(&fault);
+        Err(faults) => {
+            // Without a standard error there is nobody to tell; the exit code still does.
+            let _ = write!(io::stderr(), "{}", faults.render(Severity::Error, colour()));
             return Ok(ExitCode::from(WRONG));
         }
     };
@@ -159,6 +160,11 @@ fn demo(arguments: Demo) -> Result<ExitCode, Box<dyn Error>> {
 
 fn env(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+/// Whether who reads standard error wants colours (no-color.org).
+fn colour() -> bool {
+    io::stderr().is_terminal() && env("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// An error and its causes in one line, for whoever started the program.

@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use super::{
-    fault::{Fault, Wrong, wrong},
-    file::{File, Source},
+    fault::{Wrong, wrong},
+    file::File,
+    source::Source,
     value,
     written::Texts,
 };
@@ -14,27 +15,25 @@ use toml::Spanned;
 const ACTIONS: &[(&str, Action)] = &[("purge", Action::Purge), ("drain", Action::Drain)];
 
 /// No names and no actions, unless the operator names them.
-pub(super) fn of(file: &File, source: Source<'_>) -> Result<Settings, Fault> {
-    Ok(Settings {
-        hosts: each(file.admin_hosts.as_ref(), source, host)?,
-        actions: each(file.admin_actions.as_ref(), source, |text| value::choice(text, ACTIONS))?,
-    })
+pub(super) fn of(file: &File, source: Source<'_>) -> Settings {
+    Settings {
+        hosts: each(file.admin_hosts.as_ref(), source, host),
+        actions: each(file.admin_actions.as_ref(), source, |text| value::choice(text, ACTIONS)),
+    }
 }
 
 fn each<T: PartialEq>(
     written: Option<&Spanned<Texts>>,
     source: Source<'_>,
     judge: impl Fn(&str) -> Result<T, Wrong>,
-) -> Result<Vec<T>, Fault> {
+) -> Vec<T> {
     let mut all = Vec::new();
-    let written = written.map(|texts| texts.get_ref().each(&texts.span())).unwrap_or_default();
-    for (text, span) in written {
-        let one = judge(text).map_err(|wrong| wrong.at(source.place(span)))?;
+    for one in written.map(|texts| source.each(texts, judge)).unwrap_or_default() {
         if !all.contains(&one) {
             all.push(one);
         }
     }
-    Ok(all)
+    all
 }
 
 /// A name as it stands in a `Host` header, without the port.

@@ -4,12 +4,7 @@ use std::time::Duration;
 
 use toml::Spanned;
 
-use super::{
-    fault::{Fault, wrong},
-    file::{self, Source},
-    route::Idle,
-    value,
-};
+use super::{fault::wrong, file, route::Idle, source::Source, value, written::Length};
 use crate::route::Admit;
 
 /// How long an admission has a place among the bounded ones.
@@ -23,30 +18,40 @@ pub(super) struct Admission {
     pub(super) cache: Option<Duration>,
 }
 
-pub(super) fn of(route: &file::Route, source: Source<'_>) -> Result<Admission, Fault> {
-    let admit = source.read(route.admit.as_ref(), |text| value::choice(text, ADMITS))?;
-    let admit = admit.unwrap_or(Admit::Upstream);
-    if let (Admit::None, Some(cache)) = (admit, &route.admit_cache) {
-        let remedy = "write `admit = \"upstream\"`, or leave it out";
-        let wrong = wrong("`admit_cache` has no effect where nobody is asked", remedy);
-        return Err(wrong.at(source.place(cache.span())));
+pub(super) fn of(route: &file::Route, source: Source<'_>) -> Admission {
+    let admit = source.read(route.admit.as_ref(), |text| value::choice(text, ADMITS));
+    Admission {
+        admit: admit.unwrap_or(Admit::Upstream),
+        timeout: source.read(route.admit_timeout.as_ref(), value::bound).unwrap_or(TIMEOUT),
+        cache: source.read(route.admit_cache.as_ref(), value::bound),
     }
-    Ok(Admission {
-        admit,
-        timeout: source.read(route.admit_timeout.as_ref(), value::bound)?.unwrap_or(TIMEOUT),
-        cache: source.read(route.admit_cache.as_ref(), value::bound)?,
-    })
+}
+
+/// What means nothing where nobody is asked.
+pub(super) fn beside_none(route: &file::Route) -> Vec<Idle> {
+    if route.admit.as_ref().is_none_or(|admit| admit.get_ref().as_ref() != "none") {
+        return Vec::new();
+    }
+    let keys = [("admit_timeout", &route.admit_timeout), ("admit_cache", &route.admit_cache)];
+    let idle = |(key, written): (&str, &Option<Spanned<Length>>)| {
+        let remedy = "write `admit = \"upstream\"`, or leave it out";
+        let wrong = wrong(format!("`{key}` has no effect where nobody is asked"), remedy);
+        Some((written.as_ref()?.span(), wrong))
+    };
+    keys.into_iter().filter_map(idle).collect()
 }
 
 /// What means nothing where every stream is private.
-pub(super) fn beside_private(route: &file::Route) -> Idle {
+pub(super) fn beside_private(route: &file::Route) -> Vec<Idle> {
     let none = route.admit.as_ref().filter(|admit| admit.get_ref().as_ref() == "none");
     let keys = [
         ("admit", none.map(Spanned::span)),
         ("admit_timeout", route.admit_timeout.as_ref().map(Spanned::span)),
         ("admit_cache", route.admit_cache.as_ref().map(Spanned::span)),
     ];
-    let (key, span) = keys.into_iter().find_map(|(key, span)| Some((key, span?)))?;
-    let remedy = format!("leave `{key}` out, or write `mode = \"shared\"`");
-    Some((span, wrong("every private stream is asked of the upstream", remedy)))
+    let idle = |(key, span): (&str, Option<_>)| {
+        let remedy = format!("leave `{key}` out, or write `mode = \"shared\"`");
+        Some((span?, wrong("every private stream is asked of the upstream", remedy)))
+    };
+    keys.into_iter().filter_map(idle).collect()
 }

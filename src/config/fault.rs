@@ -1,6 +1,6 @@
 //! What is wrong with what the operator wrote, where, and what would be right.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 /// One mistake, in words for the operator. Never holds the value of a secret.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -24,6 +24,8 @@ pub enum Place {
         line: usize,
         /// Column.
         column: usize,
+        /// Which bytes of its text.
+        bytes: Range<usize>,
     },
     /// A file as a whole, by the name given.
     Whole(String),
@@ -34,21 +36,30 @@ pub enum Place {
 }
 
 impl Place {
-    /// The place of the byte at `offset` of a file's `text`.
+    /// The place of these bytes of a file's `text`.
     #[must_use]
-    pub fn in_file(name: &str, text: &str, offset: usize) -> Self {
-        let before = &text.as_bytes()[..offset.min(text.len())];
+    pub fn in_file(name: &str, text: &str, bytes: Range<usize>) -> Self {
+        let before = &text.as_bytes()[..bytes.start.min(text.len())];
         let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
         let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
         let column = String::from_utf8_lossy(&before[start..]).chars().count() + 1;
-        Self::File { name: name.to_owned(), line, column }
+        Self::File { name: name.to_owned(), line, column, bytes }
+    }
+
+    /// In the order in which an operator reads: what was typed, the file from its beginning, what is missing.
+    pub(super) fn order(&self) -> (u8, usize) {
+        match self {
+            Self::Named(_) => (0, 0),
+            Self::File { bytes, .. } => (1, bytes.start),
+            Self::Whole(_) | Self::Nowhere => (2, 0),
+        }
     }
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File { name, line, column } => write!(f, "{name}:{line}:{column}: "),
+            Self::File { name, line, column, .. } => write!(f, "{name}:{line}:{column}: "),
             Self::Whole(name) => write!(f, "{name}: "),
             Self::Named(name) => write!(f, "{name}: "),
             Self::Nowhere => Ok(()),
@@ -56,13 +67,20 @@ impl fmt::Display for Place {
     }
 }
 
+/// One line, whatever was written.
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}; {}", self.place, self.message, self.remedy)
+        write!(f, "{}{}; {}", self.place, in_line(&self.message), in_line(&self.remedy))
     }
 }
 
 impl std::error::Error for Fault {}
+
+/// What ends a line, or moves a terminal's cursor, as it would be written.
+pub(super) fn in_line(text: &str) -> String {
+    let plain = |c: char| if c.is_control() { c.escape_default().collect() } else { String::from(c) };
+    text.chars().map(plain).collect()
+}
 
 /// A fault whose place is not known yet.
 #[derive(Debug)]

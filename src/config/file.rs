@@ -1,22 +1,14 @@
 //! The shape of the configuration file: its keys, each value with its place, nothing judged yet but types.
 
-use std::{
-    fmt,
-    marker::PhantomData,
-    ops::{Deref, Range},
-};
+use std::{fmt, marker::PhantomData, ops::Deref};
 
 use serde::{
     Deserialize, Deserializer,
     de::{SeqAccess, Visitor},
 };
-use toml::{Spanned, de::DeTable};
+use toml::Spanned;
 
-use super::{
-    fault::{Fault, Place, Wrong},
-    presets,
-    written::{Count, Counts, Headers, Length, Size, Switch, Text, Texts},
-};
+use super::written::{Count, Counts, Headers, Length, Size, Switch, Text, Texts};
 
 /// The whole file.
 #[derive(Default, Deserialize)]
@@ -65,7 +57,7 @@ pub(super) struct Window {
 #[serde(deny_unknown_fields, expecting = "a table, such as { hold = \"5s\" }")]
 pub(super) struct Outage {
     pub(super) hold: Option<Spanned<Length>>,
-    pub(super) statuses: Option<Counts>,
+    pub(super) statuses: Option<Spanned<Counts>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -181,62 +173,4 @@ impl<'de, T: Headed + Deserialize<'de>> Deserialize<'de> for Tables<T> {
         }
         from.deserialize_any(Reader(PhantomData))
     }
-}
-
-/// A file's name and text, from which places are made.
-#[derive(Clone, Copy)]
-pub(super) struct Source<'a> {
-    pub(super) name: &'a str,
-    pub(super) text: &'a str,
-}
-
-impl Source<'_> {
-    /// Where a span begins.
-    pub(super) fn place(&self, span: Range<usize>) -> Place {
-        Place::in_file(self.name, self.text, span.start)
-    }
-
-    /// The file's keys and values, those of presets among them, or the first thing that is not TOML or not of the shape.
-    pub(super) fn parse(&self) -> Result<File, Fault> {
-        let mut file = DeTable::parse(self.text).map_err(|error| self.fault(&error))?;
-        presets::unfold(file.get_mut(), *self)?;
-        File::deserialize(toml::Deserializer::from(file)).map_err(|error| self.fault(&error))
-    }
-
-    /// What a value means, or the fault at its place.
-    pub(super) fn read<T: AsRef<str>, M>(
-        &self,
-        written: Option<&Spanned<T>>,
-        judge: impl FnOnce(&str) -> Result<M, Wrong>,
-    ) -> Result<Option<M>, Fault> {
-        let Some(written) = written else { return Ok(None) };
-        judge(written.get_ref().as_ref()).map(Some).map_err(|wrong| wrong.at(self.place(written.span())))
-    }
-
-    fn fault(&self, error: &toml::de::Error) -> Fault {
-        let place = error.span().map_or_else(|| Place::Whole(self.name.to_owned()), |span| self.place(span));
-        let (message, remedy) = reworded(error.message());
-        Fault { place, message, remedy }
-    }
-}
-
-/// A parser's message as what is wrong and what would be right.
-fn reworded(message: &str) -> (String, String) {
-    let message = message.trim().replace('\n', ", ");
-    if let Some(rest) = message.strip_prefix("unknown field ") {
-        let (key, known) = rest.split_once(", expected ").unwrap_or((rest, "none"));
-        let known = known.strip_prefix("one of ").unwrap_or(known);
-        return (format!("unknown key {key}"), format!("known here: {known}"));
-    }
-    let (wrong, right) = message.split_once(", expected ").unwrap_or((&message, ""));
-    if let Some(found) = wrong.strip_prefix("invalid type: ") {
-        let found = if found == "map" { "table" } else { found.trim_end_matches(" as i128") };
-        return (format!("wrong type: {found}"), format!("write {right}"));
-    }
-    let remedy = match (wrong, right) {
-        ("duplicate key", _) => "write each key and each table once".to_owned(),
-        (_, "") => "write it as TOML wants it".to_owned(),
-        (_, right) => format!("expected {right}"),
-    };
-    (wrong.to_owned(), remedy)
 }

@@ -5,9 +5,11 @@ use std::{sync::Arc, time::Duration};
 use toml::Spanned;
 
 use super::{
-    fault::{Fault, Wrong, wrong},
-    file::{self, Source},
-    gap, value,
+    fault::{Wrong, wrong},
+    file, gap,
+    route::Idle,
+    source::Source,
+    value,
 };
 use crate::route::{Heartbeat, Shape};
 
@@ -21,23 +23,27 @@ pub(super) fn default() -> Arc<Heartbeat> {
 }
 
 /// A route's heartbeat; none where it is turned off.
-pub(super) fn of(route: &file::Route, source: Source<'_>) -> Result<Option<Arc<Heartbeat>>, Fault> {
-    let every = source.read(route.heartbeat.as_ref(), value::heartbeat)?.unwrap_or(Some(EVERY));
-    let shape = source.read(route.heartbeat_shape.as_ref(), shape)?;
-    let padded = source.read(route.heartbeat_pad.as_ref(), pad)?;
-    if let Some(every) = every {
-        let heartbeat = Heartbeat::new(every, &shape.unwrap_or_default(), padded.unwrap_or(0));
-        return Ok(Some(Arc::new(heartbeat)));
+pub(super) fn of(route: &file::Route, source: Source<'_>) -> Option<Arc<Heartbeat>> {
+    let every = source.read(route.heartbeat.as_ref(), value::heartbeat).unwrap_or(Some(EVERY));
+    let shape = source.read(route.heartbeat_shape.as_ref(), shape).unwrap_or_default();
+    let padded = source.read(route.heartbeat_pad.as_ref(), pad).unwrap_or(0);
+    Some(Arc::new(Heartbeat::new(every?, &shape, padded)))
+}
+
+/// What means nothing where none is sent.
+pub(super) fn idle(route: &file::Route) -> Vec<Idle> {
+    if route.heartbeat.as_ref().is_none_or(|every| every.get_ref().as_ref().trim() != "none") {
+        return Vec::new();
     }
-    let idle = [
+    let keys = [
         ("heartbeat_shape", route.heartbeat_shape.as_ref().map(Spanned::span)),
         ("heartbeat_pad", route.heartbeat_pad.as_ref().map(Spanned::span)),
     ];
-    idle.into_iter().find_map(|(key, span)| Some((key, span?))).map_or(Ok(None), |(key, span)| {
+    let idle = |(key, span): (&str, Option<_>)| {
         let message = format!("`{key}` has no effect without a heartbeat");
-        Err(wrong(message, "say how often, such as `heartbeat = \"15s\"`, or leave it out")
-            .at(source.place(span)))
-    })
+        Some((span?, wrong(message, "say how often, such as `heartbeat = \"15s\"`, or leave it out")))
+    };
+    keys.into_iter().filter_map(idle).collect()
 }
 
 fn shape(text: &str) -> Result<Shape, Wrong> {

@@ -4,9 +4,11 @@ use std::{num::NonZeroUsize, time::Duration};
 
 use super::{
     Limits,
-    fault::{Fault, wrong},
-    file::{self, Source},
+    fault::{Wrong, wrong},
+    file,
+    source::Source,
     value,
+    written::Size,
 };
 use crate::window::Bounds;
 
@@ -32,23 +34,43 @@ const WINDOW: Bounds =
     Bounds { events: above_zero(2048), bytes: above_zero(4 << 20), age: Duration::from_secs(5 * 60) };
 
 /// The limits, and the window that a route has unless it says otherwise.
-pub(super) fn resolve(source: Source<'_>, file: &file::File) -> Result<(Limits, Bounds), Fault> {
-    let limits = limits(source, &file.limits)?;
-    let bounds = bounds(source, &file.window, WINDOW)?;
-    if limits.event > bounds.bytes {
-        let span = file.limits.event.as_ref().or(file.window.bytes.as_ref()).map(toml::Spanned::span);
-        return Err(too_large(limits.event, bounds.bytes).at(source.place(span.unwrap_or_default())));
+pub(super) fn resolve(source: Source<'_>, file: &file::File) -> (Limits, Bounds) {
+    let limits = limits(source, &file.limits);
+    let bounds = bounds(source, &file.window, WINDOW);
+    together(source, file, (&limits, &bounds));
+    (limits, bounds)
+}
+
+/// A size can be compared: it is right, or there is none.
+fn is_known(source: Source<'_>, key: &str, written: Option<&toml::Spanned<Size>>) -> bool {
+    let means = |size: &toml::Spanned<Size>| value::size(size.get_ref().as_ref()).is_ok();
+    !source.found.has_left_out(key) && written.is_none_or(means)
+}
+
+/// The largest event, where it can be compared with a window.
+pub(super) fn known_event(source: Source<'_>, file: &file::File, limits: &Limits) -> Option<NonZeroUsize> {
+    is_known(source, "event", file.limits.event.as_ref()).then_some(limits.event)
+}
+
+/// What sizes say to each other.
+fn together(source: Source<'_>, file: &file::File, (limits, bounds): (&Limits, &Bounds)) {
+    let (event, memory, bytes) = (&file.limits.event, &file.limits.memory, &file.window.bytes);
+    if !is_known(source, "bytes", bytes.as_ref()) {
+        return;
     }
-    if limits.memory < bounds.bytes {
+    if is_known(source, "event", event.as_ref()) && limits.event > bounds.bytes {
+        let span = event.as_ref().or(bytes.as_ref()).map(toml::Spanned::span);
+        source.refuse(too_large(limits.event, bounds.bytes), span.unwrap_or_default());
+    }
+    if is_known(source, "memory", memory.as_ref()) && limits.memory < bounds.bytes {
         let message = format!("one window of {} is more than all memory", value::shown(bounds.bytes));
         let remedy = format!(
             "write `limits.memory` above `window.bytes`, or less than {} there",
             value::shown(limits.memory)
         );
-        let span = file.limits.memory.as_ref().or(file.window.bytes.as_ref()).map(toml::Spanned::span);
-        return Err(wrong(message, remedy).at(source.place(span.unwrap_or_default())));
+        let span = memory.as_ref().or(bytes.as_ref()).map(toml::Spanned::span);
+        source.refuse(wrong(message, remedy), span.unwrap_or_default());
     }
-    Ok((limits, bounds))
 }
 
 /// A route's own window, where it says so, else the general one.
@@ -56,38 +78,39 @@ pub(super) fn window(
     source: Source<'_>,
     written: &file::Window,
     general: Bounds,
-    event: NonZeroUsize,
-) -> Result<Bounds, Fault> {
-    let bounds = bounds(source, written, general)?;
-    match &written.bytes {
-        Some(bytes) if event > bounds.bytes => {
-            Err(too_large(event, bounds.bytes).at(source.place(bytes.span())))
+    event: Option<NonZeroUsize>,
+) -> Bounds {
+    let own = bounds(source, written, general);
+    if let (Some(bytes), Some(event)) = (&written.bytes, event.filter(|event| *event > own.bytes)) {
+        // What means nothing is as the general one, which was compared.
+        if own.bytes != general.bytes {
+            source.refuse(too_large(event, own.bytes), bytes.span());
         }
-        _ => Ok(bounds),
+    }
+    own
+}
+
+fn limits(source: Source<'_>, written: &file::Limits) -> Limits {
+    Limits {
+        memory: source.read(written.memory.as_ref(), value::size).unwrap_or(LIMITS.memory),
+        streams: source.read(written.streams.as_ref(), value::count).unwrap_or(LIMITS.streams),
+        connections: source.read(written.connections.as_ref(), value::count).unwrap_or(LIMITS.connections),
+        lingering: source.read(written.lingering.as_ref(), value::count).unwrap_or(LIMITS.lingering),
+        admissions: source.read(written.admissions.as_ref(), value::count).unwrap_or(LIMITS.admissions),
+        event: source.read(written.event.as_ref(), value::size).unwrap_or(LIMITS.event),
     }
 }
 
-fn limits(source: Source<'_>, written: &file::Limits) -> Result<Limits, Fault> {
-    Ok(Limits {
-        memory: source.read(written.memory.as_ref(), value::size)?.unwrap_or(LIMITS.memory),
-        streams: source.read(written.streams.as_ref(), value::count)?.unwrap_or(LIMITS.streams),
-        connections: source.read(written.connections.as_ref(), value::count)?.unwrap_or(LIMITS.connections),
-        lingering: source.read(written.lingering.as_ref(), value::count)?.unwrap_or(LIMITS.lingering),
-        admissions: source.read(written.admissions.as_ref(), value::count)?.unwrap_or(LIMITS.admissions),
-        event: source.read(written.event.as_ref(), value::size)?.unwrap_or(LIMITS.event),
-    })
-}
-
-fn bounds(source: Source<'_>, written: &file::Window, general: Bounds) -> Result<Bounds, Fault> {
-    Ok(Bounds {
-        events: source.read(written.events.as_ref(), value::count)?.unwrap_or(general.events),
-        bytes: source.read(written.bytes.as_ref(), value::size)?.unwrap_or(general.bytes),
-        age: source.read(written.age.as_ref(), value::bound)?.unwrap_or(general.age),
-    })
+fn bounds(source: Source<'_>, written: &file::Window, general: Bounds) -> Bounds {
+    Bounds {
+        events: source.read(written.events.as_ref(), value::count).unwrap_or(general.events),
+        bytes: source.read(written.bytes.as_ref(), value::size).unwrap_or(general.bytes),
+        age: source.read(written.age.as_ref(), value::bound).unwrap_or(general.age),
+    }
 }
 
 /// An event that no window could hold would be lost to every client that returns.
-fn too_large(event: NonZeroUsize, window: NonZeroUsize) -> super::fault::Wrong {
+fn too_large(event: NonZeroUsize, window: NonZeroUsize) -> Wrong {
     let (event, window) = (value::shown(event), value::shown(window));
     wrong(
         format!("`limits.event` of {event} is larger than this `window.bytes` of {window}"),

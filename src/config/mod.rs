@@ -1,7 +1,8 @@
 //! What the operator wrote, resolved: [`Config`].
 //!
 //! Flags beat the environment, which beats the file. A [`Fault`] says where something is wrong and what would be
-//! right; the first one ends the reading.
+//! right. It does not end the reading: all that can be told at once is. What keys say to each other is judged where each
+//! of them is right by itself, so that no fault is only another one's shadow.
 
 use std::{fs, num::NonZeroUsize, time::Duration};
 
@@ -21,10 +22,12 @@ use crate::{
 mod admin_settings;
 mod admission;
 mod fault;
+mod faults;
 mod file;
 mod gap;
 mod guard;
 mod heartbeat;
+mod hidden;
 mod key;
 mod limits;
 mod path;
@@ -32,6 +35,8 @@ mod presets;
 mod route;
 mod rules;
 mod secret;
+mod shape;
+mod source;
 mod sources;
 mod stumbling;
 mod value;
@@ -39,9 +44,11 @@ mod warning;
 mod written;
 
 pub use fault::{Fault, Place};
+pub use faults::{Faults, Severity};
 pub use sources::{Env, Flags};
 
 use fault::wrong;
+use source::{Found, Source};
 use sources::Sources;
 
 /// Everything that can be set, with its default where nothing was said.
@@ -70,7 +77,7 @@ pub struct Config {
     /// Routes in the order written; the first match wins. The last one is named `default` and matches everything.
     pub routes: Vec<Route>,
     /// What is allowed and yet likely to be a mistake; to be logged at start.
-    pub warnings: Vec<Fault>,
+    pub warnings: Faults,
 }
 
 /// What the whole program may use.
@@ -99,15 +106,15 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong.
-    pub fn load(flags: &Flags, env: &Env<'_>) -> Result<Self, Fault> {
+    /// All that is wrong.
+    pub fn load(flags: &Flags, env: &Env<'_>) -> Result<Self, Faults> {
         let Some(name) = sources::file(flags, env) else {
             return Self::resolve(flags, env, None);
         };
         let text = fs::read_to_string(&name).map_err(|error| {
-            let place = Place::Whole(name.clone());
-            wrong(format!("cannot be read: {error}"), "name a file of UTF-8 text that this user may read")
-                .at(place)
+            let remedy = "name a file of UTF-8 text that this user may read";
+            let wrong = wrong(format!("cannot be read: {error}"), remedy);
+            Faults::new(vec![wrong.at(Place::Whole(name.clone()))], "")
         })?;
         Self::resolve(flags, env, Some((&name, &text)))
     }
@@ -117,31 +124,22 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong.
-    pub fn resolve(flags: &Flags, env: &Env<'_>, file: Option<(&str, &str)>) -> Result<Self, Fault> {
+    /// All that is wrong, in the order of the file.
+    pub fn resolve(flags: &Flags, env: &Env<'_>, file: Option<(&str, &str)>) -> Result<Self, Faults> {
         let (name, text) = file.unwrap_or_default();
-        let source = file::Source { name, text };
-        let file = source.parse()?;
-        let sources = Sources { flags, env, source, file: &file };
-        let (limits, window) = limits::resolve(source, &file)?;
-        let judge = route::Judge { source, env, window, event: limits.event };
-        let told = |fault| presets::told(fault, &file.route, source);
-        let routes = judge.routes(&file.route).map_err(told)?;
-        let listen = sources.listen()?;
-        Ok(Self {
-            upstream: sources.upstream()?,
-            admin: sources.admin(&listen)?,
-            admin_settings: admin_settings::of(&file, source)?,
-            listen,
-            forward: forward(source, &file)?,
-            stumbling: stumbling::of(&file, source)?,
-            limits,
-            outage_hold: source.read(file.outage.hold.as_ref(), value::duration)?.unwrap_or(OUTAGE_HOLD),
-            outage_statuses: statuses(source, &file.outage)?,
-            drain_time: source.read(file.drain.time.as_ref(), value::duration)?.unwrap_or(DRAIN_TIME),
-            warnings: warning::all(source, &file, &routes).into_iter().map(told).collect(),
-            routes,
-        })
+        let found = Found::default();
+        let source = Source { name, text, found: &found };
+        let file = shape::read(source);
+        let config = file.as_ref().and_then(|file| judged(Sources { flags, env, source, file }));
+        let told = |fault| match &file {
+            Some(file) => presets::told(fault, &file.route, source),
+            None => fault,
+        };
+        let told = |faults: Vec<Fault>| faults.into_iter().map(told).collect();
+        match config.filter(|_| found.count() == 0) {
+            Some((config, warnings)) => Ok(Self { warnings: Faults::new(told(warnings), text), ..config }),
+            None => Err(Faults::new(told(found.faults()), text)),
+        }
     }
 
     /// What clients together, and each of them, may take.
@@ -151,16 +149,48 @@ impl Config {
     }
 }
 
-fn statuses(source: file::Source<'_>, outage: &file::Outage) -> Result<Vec<StatusCode>, Fault> {
-    let Some(statuses) = &outage.statuses else { return Ok(Vec::new()) };
-    let each = statuses.0.iter().map(|status| source.read(Some(status), value::status));
-    each.filter_map(Result::transpose).collect()
+/// What is written, as far as it means something, and what is likely to be a mistake.
+fn judged(sources: Sources<'_>) -> Option<(Config, Vec<Fault>)> {
+    let Sources { source, env, file, .. } = sources;
+    let (limits, window) = limits::resolve(source, file);
+    let event = limits::known_event(source, file, &limits);
+    let routes = route::Judge { source, env, window, event }.routes(&file.route);
+    let listen = sources.listen();
+    let (upstream, admin) = (sources.upstream(), sources.admin(&listen));
+    let (outage_hold, outage_statuses) = outage(source, &file.outage);
+    let config = Config {
+        admin,
+        admin_settings: admin_settings::of(file, source),
+        listen,
+        forward: forward(source, file),
+        stumbling: stumbling::of(file, source),
+        limits,
+        outage_hold,
+        outage_statuses,
+        drain_time: source.read(file.drain.time.as_ref(), value::duration).unwrap_or(DRAIN_TIME),
+        warnings: Faults::default(),
+        upstream: upstream?,
+        routes,
+    };
+    let warnings = match source.found.count() {
+        0 => warning::all(source, file, &config.routes),
+        _ => Vec::new(),
+    };
+    Some((config, warnings))
 }
 
-fn forward(source: file::Source<'_>, file: &file::File) -> Result<forward::Settings, Fault> {
+/// For how long nobody is given up, and who counts as nobody.
+fn outage(source: Source<'_>, written: &file::Outage) -> (Duration, Vec<StatusCode>) {
+    let hold = source.read(written.hold.as_ref(), value::duration).unwrap_or(OUTAGE_HOLD);
+    let Some(statuses) = &written.statuses else { return (hold, Vec::new()) };
+    let each = statuses.get_ref().0.iter().map(|status| source.read(Some(status), value::status));
+    (hold, each.flatten().collect())
+}
+
+fn forward(source: Source<'_>, file: &file::File) -> forward::Settings {
     let default = forward::Settings::default();
-    Ok(forward::Settings {
-        host: source.read(file.host.as_ref(), |text| value::choice(text, HOSTS))?.unwrap_or(default.host),
+    forward::Settings {
+        host: source.read(file.host.as_ref(), |text| value::choice(text, HOSTS)).unwrap_or(default.host),
         forwarded: file.forwarded.map_or(default.forwarded, |forwarded| forwarded.0),
-    })
+    }
 }

@@ -13,7 +13,8 @@ use toml::{
 
 use super::{
     fault::{Fault, Wrong, wrong},
-    file::{self, Source},
+    file,
+    source::{LeftOut, Source},
 };
 
 /// By name, in the order of the alphabet.
@@ -31,16 +32,27 @@ struct Preset {
 }
 
 /// Puts the routes that presets stand for in the place of those that name them. What is not of the shape is left as it
-/// is, for whoever reads the shape.
-pub(super) fn unfold(file: &mut DeTable<'_>, source: Source<'_>) -> Result<(), Fault> {
-    let Some(DeValue::Array(routes)) = file.get_mut("route").map(Spanned::get_mut) else { return Ok(()) };
-    for route in std::mem::replace(routes, DeArray::new()) {
-        match Naming::of(&route) {
-            Some(naming) => naming.unfolded(&route, source)?.into_iter().for_each(|route| routes.push(route)),
+/// is, for whoever reads the shape; so is a route that names what is no preset, but for that name.
+pub(super) fn unfold(file: &mut DeTable<'_>, source: Source<'_>) {
+    let Some(DeValue::Array(routes)) = file.get_mut("route").map(Spanned::get_mut) else { return };
+    for mut route in std::mem::replace(routes, DeArray::new()) {
+        match Naming::of(&route).map(|naming| naming.unfolded(&route, source)) {
+            Some(Some(unfolded)) => unfolded.into_iter().for_each(|route| routes.push(route)),
+            Some(None) => {
+                leave_out(&mut route, source);
+                routes.push(route);
+            }
             None => routes.push(route),
         }
     }
-    Ok(())
+}
+
+fn leave_out(route: &mut Spanned<DeValue<'_>>, source: Source<'_>) {
+    let tables = vec![route.span().start];
+    source.found.leave_out(LeftOut { tables, key: "preset".to_owned(), list: None });
+    if let DeValue::Table(route) = route.get_mut() {
+        route.remove("preset");
+    }
 }
 
 /// A fault at the place of a preset is one of what the preset says there, and says so.
@@ -74,22 +86,22 @@ impl<'a> Naming<'a> {
         Some(Self { preset, span, path: text("path") })
     }
 
-    /// The routes that it stands for: the preset's one with its path, else all of the preset's.
+    /// The routes that it stands for: the preset's one with its path, else all of the preset's. None where that is wrong.
     fn unfolded<'i>(
         &self,
         own: &Spanned<DeValue<'i>>,
         source: Source<'_>,
-    ) -> Result<Vec<Spanned<DeValue<'i>>>, Fault> {
-        let routes = self.routes().map_err(|wrong| wrong.at(source.place(self.span.clone())))?;
+    ) -> Option<Vec<Spanned<DeValue<'i>>>> {
+        let routes = source.judged(self.routes(), self.span.clone())?;
         let asked_for = match (&self.path, &routes[..]) {
             // What a server has at one path it may have at another.
             (None, _) | (Some(_), [_]) => routes,
             (Some((path, span)), _) => match routes.iter().find(|route| path_of(route) == *path) {
                 Some(route) => vec![route.clone()],
-                None => return Err(self.elsewhere(path, &routes).at(source.place(span.clone()))),
+                None => return source.judged(Err(self.elsewhere(path, &routes)), span.clone()),
             },
         };
-        Ok(asked_for.iter().map(|route| self.with_own(route, own)).collect())
+        Some(asked_for.iter().map(|route| self.with_own(route, own)).collect())
     }
 
     fn routes(&self) -> Result<Vec<DeTable<'static>>, Wrong> {

@@ -1,14 +1,16 @@
 //! A route as written, judged: what it means, or why it cannot be meant.
 
-use std::{num::NonZeroUsize, ops::Range, time::Duration};
+use std::{collections::HashSet, num::NonZeroUsize, ops::Range, time::Duration};
 
+use http::HeaderMap;
 use toml::Spanned;
 
 use super::{
     admission,
-    fault::{Fault, Wrong, wrong},
-    file::{self, Source},
-    gap, heartbeat, key, limits, path, rules, secret, value,
+    fault::{Wrong, wrong},
+    file, gap, heartbeat, key, limits, path, rules, secret,
+    source::{Source, Table},
+    value,
 };
 use crate::{
     route::{Admit, Breaks, CursorQuery, Ids, KeyPart, Mode, OnGap, Pin, Route, Stamp},
@@ -26,7 +28,8 @@ pub(super) struct Judge<'a> {
     pub(super) source: Source<'a>,
     pub(super) env: &'a dyn Fn(&str) -> Option<String>,
     pub(super) window: Bounds,
-    pub(super) event: NonZeroUsize,
+    /// None where it is not known.
+    pub(super) event: Option<NonZeroUsize>,
 }
 
 /// The route for what no other matches.
@@ -58,168 +61,149 @@ pub(super) fn default(window: Bounds) -> Route {
 }
 
 impl Judge<'_> {
-    /// All routes, each after the `earlier` ones that it must leave something to do for.
-    pub(super) fn routes(&self, written: &[Spanned<file::Route>]) -> Result<Vec<Route>, Fault> {
+    /// All routes, each after the earlier ones that it must leave something to do for.
+    pub(super) fn routes(&self, written: &[Spanned<file::Route>]) -> Vec<Route> {
         let mut routes: Vec<Route> = Vec::with_capacity(written.len() + 1);
         for route in written {
-            let path = self.path(route, &routes)?;
-            self.combination(route.get_ref())?;
-            routes.push(self.route(route.get_ref(), path)?);
+            routes.extend(self.route(route, &routes));
         }
         routes.push(default(self.window));
-        Ok(routes)
+        routes
     }
 
-    fn path(&self, route: &Spanned<file::Route>, earlier: &[Route]) -> Result<PathOf, Fault> {
-        let Some(written) = &route.get_ref().path else {
-            let missing =
-                wrong("this route has no path", "write which paths it is for: `path = \"/events\"`");
-            return Err(missing.at(self.source.place(route.span())));
-        };
-        let (text, place) = (written.get_ref().as_ref(), || self.source.place(written.span()));
-        let matcher = path::glob(text).map_err(|wrong| wrong.at(place()))?;
-        let takes = |other: &&Route| {
-            other.path.as_ref().is_some_and(|matcher| path::takes_all((&other.name, matcher), text))
-        };
-        match earlier.iter().find(takes) {
-            Some(other) => Err(wrong(
-                format!("`{text}` can never match: the earlier route `{}` takes all of it", other.name),
-                "the first match wins: write the narrower route first, or leave one out",
-            )
-            .at(place())),
-            None => Ok(PathOf { text: text.to_owned(), matcher }),
-        }
-    }
-
-    fn route(&self, written: &file::Route, path: PathOf) -> Result<Route, Fault> {
-        let mode = self.mode(written)?;
-        let linger = match mode {
-            Mode::Shared => SHARED_LINGER,
-            Mode::Private | Mode::Pass => PRIVATE_LINGER,
-        };
-        let (ids, rules) = rules::of(written, self.source)?;
-        let (on_gap, gap_event) = gap::of(written, self.source)?;
-        let admission = admission::of(written, self.source)?;
-        Ok(Route {
-            mode,
+    /// What each key means by itself, and then, if all mean something, what they say to each other. A route without a
+    /// path is noted, and is none.
+    fn route(&self, written: &Spanned<file::Route>, earlier: &[Route]) -> Option<Route> {
+        let (table, faults) = (Table::At(written.span()), self.source.found.count());
+        let path = self.path(written, earlier);
+        let written = written.get_ref();
+        let mode = self.source.read(written.mode.as_ref(), |text| value::choice(text, MODES));
+        let (ids, rules) = rules::of(written, self.source);
+        let (on_gap, gap_event) = gap::of(written, self.source);
+        let admission = admission::of(written, self.source);
+        let stamp = self.source.read(written.stamp.as_ref(), |text| value::choice(text, STAMPS));
+        let linger = self.source.read(written.linger.as_ref(), value::duration);
+        let mut route = Route {
             ids,
             rules,
             on_gap,
             gap_event,
-            breaks: gap::breaks(written, ids, self.source)?,
-            key: self.key(written)?,
-            cursor_query: self.cursor_query(written)?,
+            breaks: gap::breaks(written, self.source),
+            key: self.key(written),
+            cursor_query: self.cursor_query(written),
             admit: admission.admit,
             admit_timeout: admission.timeout,
             admit_cache: admission.cache,
-            pin: self.pin(written, &path.text)?,
-            linger: self.source.read(written.linger.as_ref(), value::duration)?.unwrap_or(linger),
-            stamp: self
-                .source
-                .read(written.stamp.as_ref(), |text| value::choice(text, STAMPS))?
-                .unwrap_or(Stamp::Auto),
-            heartbeat: heartbeat::of(written, self.source)?,
+            stamp: stamp.unwrap_or(Stamp::Auto),
+            heartbeat: heartbeat::of(written, self.source),
             match_upstream_ids: written.match_upstream_ids.as_ref().is_none_or(|on| on.get_ref().0),
             cors_allow_cursor: written.cors_allow_cursor.as_ref().is_some_and(|on| on.get_ref().0),
-            retry: self.source.read(written.retry.as_ref(), value::retry)?,
+            retry: self.source.read(written.retry.as_ref(), value::retry),
             prime: written.prime.as_ref().is_none_or(|prime| prime.get_ref().0),
-            window: self.window(written)?,
-            name: path.text,
-            path: Some(path.matcher),
-        })
-    }
-
-    fn mode(&self, written: &file::Route) -> Result<Mode, Fault> {
-        let mode = self.source.read(written.mode.as_ref(), |text| value::choice(text, MODES))?;
-        Ok(mode.unwrap_or(Mode::Private))
-    }
-
-    /// What has no effect beside other keys would be taken for an effect.
-    fn combination(&self, route: &file::Route) -> Result<(), Fault> {
-        let mode = self.mode(route)?;
-        let pinned = route.pin.as_ref().is_some_and(|pin| pin.get_ref().0);
-        let idle = match mode {
-            Mode::Pass => beside_pass(route),
-            Mode::Private => beside_private(route, pinned),
-            Mode::Shared => beside_shared(route),
+            window: self.window(written),
+            ..default(self.window)
         };
-        let idle = idle.or_else(|| beside_never(route));
-        if let Some((span, wrong)) = idle {
-            return Err(wrong.at(self.source.place(span)));
+        route.mode = mode.unwrap_or(route.mode);
+        route.linger = linger.unwrap_or_else(|| default_linger(route.mode));
+        let pin_headers = self.pin_headers(written);
+        let path = path?;
+        if self.source.is_right(&table, faults) {
+            route.pin = self.pin(written, &route, (&path.text, pin_headers));
+            self.refuse_idle(written, &route);
         }
-        if let Some(headers) = route.pin_headers.as_ref().filter(|_| !pinned) {
-            let wrong =
-                wrong("`pin_headers` has no effect without a pin", "write `pin = true`, or leave it out");
-            return Err(wrong.at(self.source.place(headers.span())));
-        }
-        Ok(())
+        Some(Route { name: path.text, path: Some(path.matcher), ..route })
     }
 
-    fn key(&self, route: &file::Route) -> Result<Option<Vec<KeyPart>>, Fault> {
-        let Some(key) = &route.key else { return Ok(None) };
-        let parts = key.get_ref().each(&key.span());
-        if parts.is_empty() {
-            let wrong = wrong("the key names nothing", "write what counts, such as `key = [\"path\"]`");
-            return Err(wrong.at(self.source.place(key.span())));
-        }
-        let part = |(text, span)| key::part(text).map_err(|wrong| wrong.at(self.source.place(span)));
-        parts.into_iter().map(part).collect::<Result<_, _>>().map(Some)
-    }
-
-    fn cursor_query(&self, route: &file::Route) -> Result<CursorQuery, Fault> {
-        let query = match &route.cursor_query {
-            None => CursorQuery::default(),
-            Some(names) => {
-                let name =
-                    |(text, span)| key::cursor(text).map_err(|wrong| wrong.at(self.source.place(span)));
-                let each = names.get_ref().each(&names.span());
-                CursorQuery::new(each.into_iter().map(name).collect::<Result<_, _>>()?)
-            }
+    fn path(&self, route: &Spanned<file::Route>, earlier: &[Route]) -> Option<PathOf> {
+        let Some(written) = &route.get_ref().path else {
+            let missing =
+                wrong("this route has no path", "write which paths it is for: `path = \"/events\"`");
+            let fault = missing.at(self.source.place(route.span()));
+            self.source.lacks(&Table::At(route.span()), &["path", "preset"], fault);
+            return None;
         };
-        let parts = route.key.as_ref().map(|key| key.get_ref().each(&key.span()));
-        match parts.into_iter().flatten().find(|(text, _)| key::is_cursor(text, &query)) {
-            Some((text, span)) => {
-                let message = format!("`{text}` never counts: it is where a client says what it has seen");
-                let remedy = match text.starts_with("query:") {
-                    true => "leave it out, or name only other parameters in `cursor_query`",
-                    false => "leave it out",
-                };
-                Err(wrong(message, remedy).at(self.source.place(span)))
-            }
-            None => Ok(query),
+        let text = written.get_ref().as_ref();
+        let matcher = self.source.judged(path::glob(text), written.span())?;
+        let takes = |other: &&Route| {
+            other.path.as_ref().is_some_and(|matcher| path::takes_all((&other.name, matcher), text))
+        };
+        if let Some(other) = earlier.iter().find(takes) {
+            let message =
+                format!("`{text}` can never match: the earlier route `{}` takes all of it", other.name);
+            let remedy = "the first match wins: write the narrower route first, or leave one out";
+            self.source.refuse(wrong(message, remedy), written.span());
         }
+        Some(PathOf { text: text.to_owned(), matcher })
     }
 
-    fn pin(&self, route: &file::Route, path: &str) -> Result<Option<Pin>, Fault> {
-        let Some(pin) = route.pin.as_ref().filter(|pin| pin.get_ref().0) else { return Ok(None) };
-        let Some(target) = path::single(path) else {
+    /// What has no effect beside other keys would be taken for an effect. Each place is spoken of once.
+    fn refuse_idle(&self, written: &file::Route, route: &Route) {
+        let mut idle = match route.mode {
+            Mode::Pass => beside_pass(written),
+            Mode::Private => beside_private(written),
+            Mode::Shared => beside_shared(written),
+        };
+        idle.extend(beside_never(written));
+        idle.extend(without_pin(written));
+        idle.extend(admission::beside_none(written));
+        idle.extend(rules::idle(written, (route.ids, &route.rules)));
+        idle.extend(gap::idle(written, (route.ids, route.breaks)));
+        idle.extend(heartbeat::idle(written));
+        idle.extend(cursor_in_key(written, &route.cursor_query));
+        let mut told = HashSet::new();
+        idle.retain(|(span, _)| told.insert(span.start));
+        idle.into_iter().for_each(|(span, wrong)| self.source.refuse(wrong, span));
+    }
+
+    fn key(&self, route: &file::Route) -> Option<Vec<KeyPart>> {
+        let key = route.key.as_ref()?;
+        let nothing = wrong("the key names nothing", "write what counts, such as `key = [\"path\"]`");
+        self.source.not_empty(key, nothing);
+        Some(self.source.each(key, key::part))
+    }
+
+    fn cursor_query(&self, route: &file::Route) -> CursorQuery {
+        let Some(names) = &route.cursor_query else { return CursorQuery::default() };
+        CursorQuery::new(self.source.each(names, key::cursor))
+    }
+
+    fn pin_headers(&self, route: &file::Route) -> HeaderMap {
+        let headers = route.pin_headers.as_ref().filter(|_| is_pinned(route));
+        headers.map(|headers| secret::headers(headers, self.source, self.env)).unwrap_or_default()
+    }
+
+    fn pin(&self, written: &file::Route, route: &Route, of: (&str, HeaderMap)) -> Option<Pin> {
+        let pin = written.pin.as_ref().filter(|_| route.mode == Mode::Shared && is_pinned(written))?;
+        let (path, headers) = of;
+        let target = path::single(path).ok_or_else(|| {
             let message = format!("`{path}` is no single path, so nobody knows what to subscribe to");
-            let wrong = wrong(message, "pin a route whose path has no wildcard");
-            return Err(wrong.at(self.source.place(pin.span())));
-        };
-        let headers = match &route.pin_headers {
-            Some(headers) => secret::headers(headers, self.source, self.env)?,
-            None => http::HeaderMap::new(),
-        };
-        let key = self.key(route)?;
-        let counts_host = key.is_none_or(|key| key.contains(&KeyPart::Host));
+            wrong(message, "pin a route whose path has no wildcard")
+        });
+        let target = self.source.judged(target, pin.span())?;
+        let counts_host = route.key.as_ref().is_none_or(|key| key.contains(&KeyPart::Host));
         if counts_host && !headers.contains_key(http::header::HOST) {
             let message = "this stream would be shared with nobody: its key counts the Host, and a pin has none of its own";
-            let wrong = wrong(
-                message,
-                "say what counts, such as `key = [\"path\"]`, or give `host` in `pin_headers`",
-            );
-            return Err(wrong.at(self.source.place(pin.span())));
+            let remedy = "say what counts, such as `key = [\"path\"]`, or give `host` in `pin_headers`";
+            self.source.refuse(wrong(message, remedy), pin.span());
         }
-        Ok(Some(Pin { target, headers }))
+        Some(Pin { target, headers })
     }
 
-    fn window(&self, route: &file::Route) -> Result<Bounds, Fault> {
-        match &route.window {
-            Some(window) => limits::window(self.source, window.get_ref(), self.window, self.event),
-            None => Ok(self.window),
-        }
+    fn window(&self, route: &file::Route) -> Bounds {
+        let own = route.window.as_ref();
+        own.map_or(self.window, |own| limits::window(self.source, own.get_ref(), self.window, self.event))
     }
+}
+
+fn default_linger(mode: Mode) -> Duration {
+    match mode {
+        Mode::Shared => SHARED_LINGER,
+        Mode::Private | Mode::Pass => PRIVATE_LINGER,
+    }
+}
+
+fn is_pinned(route: &file::Route) -> bool {
+    route.pin.as_ref().is_some_and(|pin| pin.get_ref().0)
 }
 
 const MODES: &[(&str, Mode)] = &[("private", Mode::Private), ("shared", Mode::Shared), ("pass", Mode::Pass)];
@@ -230,25 +214,28 @@ struct PathOf {
     matcher: globset::GlobMatcher,
 }
 
-pub(super) type Idle = Option<(Range<usize>, Wrong)>;
+/// Where something stands that means nothing, and what it stands beside.
+pub(super) type Idle = (Range<usize>, Wrong);
 
-/// The first key that means nothing where requests only pass.
-fn beside_pass(route: &file::Route) -> Idle {
-    let (key, span) = of_streams(route).next()?;
+/// What means nothing where requests only pass.
+fn beside_pass(route: &file::Route) -> Vec<Idle> {
     let remedy = "leave it out, or write `mode = \"private\"` or `mode = \"shared\"`";
-    Some((span, wrong(format!("`{key}` has no effect where requests only pass"), remedy)))
+    let idle = |key| wrong(format!("`{key}` has no effect where requests only pass"), remedy);
+    of_streams(route).map(|(key, span)| (span, idle(key))).collect()
 }
 
-/// The first key that means nothing where streams get no ids: they pass.
-fn beside_never(route: &file::Route) -> Idle {
-    route.stamp.as_ref().filter(|stamp| stamp.get_ref().as_ref() == "never")?;
+/// What means nothing where streams get no ids: they pass.
+fn beside_never(route: &file::Route) -> Vec<Idle> {
+    if route.stamp.as_ref().is_none_or(|stamp| stamp.get_ref().as_ref() != "never") {
+        return Vec::new();
+    }
     let shared = route.mode.as_ref().filter(|mode| mode.get_ref().as_ref() == "shared");
     let shared = shared.map(|mode| ("mode = \"shared\"", mode.span()));
     // What the upstream gets to see of a query is said all the same.
     let keys = of_streams(route).filter(|(key, _)| !matches!(*key, "stamp" | "cursor_query"));
-    let (key, span) = shared.into_iter().chain(keys).next()?;
-    let remedy = "leave it out, or `stamp`";
-    Some((span, wrong(format!("`{key}` has no effect where no stream gets ids"), remedy)))
+    let idle =
+        |key| wrong(format!("`{key}` has no effect where no stream gets ids"), "leave it out, or `stamp`");
+    shared.into_iter().chain(keys).map(|(key, span)| (span, idle(key))).collect()
 }
 
 /// The keys that say something of streams of ours, with their places.
@@ -290,25 +277,49 @@ fn of_streams(route: &file::Route) -> impl Iterator<Item = (&'static str, Range<
 }
 
 /// What means something for private streams only.
-fn beside_shared(route: &file::Route) -> Idle {
-    let matched = route.match_upstream_ids.as_ref().filter(|on| !on.get_ref().0)?;
+fn beside_shared(route: &file::Route) -> Vec<Idle> {
+    let matched = route.match_upstream_ids.as_ref().filter(|on| !on.get_ref().0);
     let remedy = "leave it out, or write `mode = \"private\"`";
-    Some((matched.span(), wrong("ids of the upstream's are looked up in the shared stream", remedy)))
+    let idle = || wrong("ids of the upstream's are looked up in the shared stream", remedy);
+    matched.map(|matched| (matched.span(), idle())).into_iter().collect()
 }
 
 /// What means something for shared streams only.
-fn beside_private(route: &file::Route, pinned: bool) -> Idle {
-    if let Some(pin) = route.pin.as_ref().filter(|_| pinned) {
+fn beside_private(route: &file::Route) -> Vec<Idle> {
+    let mut idle = Vec::new();
+    if let Some(pin) = route.pin.as_ref().filter(|_| is_pinned(route)) {
         let remedy = "write `mode = \"shared\"`, or leave `pin` out";
-        return Some((pin.span(), wrong("only a shared stream can be pinned", remedy)));
+        idle.push((pin.span(), wrong("only a shared stream can be pinned", remedy)));
     }
     let holds = route.on_break.as_ref().filter(|written| written.get_ref().as_ref() == "hold");
     let resumes = route.upstream_resumes.as_ref().filter(|written| written.get_ref().0);
     let shared_only =
         [("on_break", holds.map(Spanned::span)), ("upstream_resumes", resumes.map(Spanned::span))];
-    if let Some((key, span)) = shared_only.into_iter().find_map(|(key, span)| Some((key, span?))) {
+    idle.extend(shared_only.into_iter().filter_map(|(key, span)| {
         let remedy = format!("write `mode = \"shared\"`, or leave `{key}` out");
-        return Some((span, wrong("the upstream of a private stream is never asked for it again", remedy)));
-    }
-    admission::beside_private(route)
+        Some((span?, wrong("the upstream of a private stream is never asked for it again", remedy)))
+    }));
+    idle.extend(admission::beside_private(route));
+    idle
+}
+
+fn without_pin(route: &file::Route) -> Option<Idle> {
+    let headers = route.pin_headers.as_ref().filter(|_| !is_pinned(route))?;
+    let wrong = wrong("`pin_headers` has no effect without a pin", "write `pin = true`, or leave it out");
+    Some((headers.span(), wrong))
+}
+
+/// What carries a cursor says nothing of which stream is meant.
+fn cursor_in_key(route: &file::Route, query: &CursorQuery) -> Vec<Idle> {
+    let parts = route.key.as_ref().map(|key| key.get_ref().each(&key.span()));
+    let cursors = parts.into_iter().flatten().filter(|(text, _)| key::is_cursor(text, query));
+    let idle = |(text, span): (&str, _)| {
+        let message = format!("`{text}` never counts: it is where a client says what it has seen");
+        let remedy = match text.starts_with("query:") {
+            true => "leave it out, or name only other parameters in `cursor_query`",
+            false => "leave it out",
+        };
+        (span, wrong(message, remedy))
+    };
+    cursors.map(idle).collect()
 }

@@ -2,13 +2,15 @@
 
 use std::{num::NonZeroUsize, time::Duration};
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 use toml::Spanned;
 
 use super::{
-    fault::{Fault, Wrong, wrong},
-    file::{self, Source},
-    guard, value,
+    fault::{Wrong, wrong},
+    file, guard,
+    route::Idle,
+    source::Source,
+    value,
     written::{Text, Texts},
 };
 use crate::{
@@ -21,66 +23,71 @@ const HELLO_WAIT: Duration = Duration::from_secs(5);
 const IDS: &[(&str, Ids)] = &[("keep", Ids::Keep), ("replace", Ids::Replace), ("hidden", Ids::Hidden)];
 
 /// Which ids a route's events get, and what becomes of them by their types.
-pub(super) fn of(route: &file::Route, source: Source<'_>) -> Result<(Ids, Rules), Fault> {
-    let ids = source.read(route.ids.as_ref(), |text| value::choice(text, IDS))?.unwrap_or_default();
+pub(super) fn of(route: &file::Route, source: Source<'_>) -> (Ids, Rules) {
+    let ids = source.read(route.ids.as_ref(), |text| value::choice(text, IDS)).unwrap_or_default();
+    let kind = source.read(route.kind.as_ref(), kind).unwrap_or_default();
+    let rules = Rules {
+        hello: hello(route, source, &kind),
+        kind,
+        reset: types(route.reset.as_ref(), source),
+        guards: guard::all(&route.guard, source),
+        ephemeral: types(route.ephemeral.as_ref(), source),
+        retain: types(route.retain.as_ref(), source),
+        keep_ids_of: types(route.keep_ids_of.as_ref(), source),
+    };
+    (ids, rules)
+}
+
+/// What means nothing beside other keys.
+pub(super) fn idle(route: &file::Route, (ids, rules): (Ids, &Rules)) -> Vec<Idle> {
+    let mut idle = beside_ids(route, ids);
+    let sets = [&rules.reset, &rules.ephemeral, &rules.retain, &rules.keep_ids_of];
+    let looked_at = rules.hello.is_some() || !rules.guards.is_empty() || sets.iter().any(|set| set.is_some());
+    if let (Some(kind), Kind::Data(_), false) = (&route.kind, &rules.kind, looked_at) {
+        idle.push((kind.span(), no_rule(kind)));
+    }
+    let alone = [
+        ("hello_events", route.hello_events.as_ref().map(Spanned::span)),
+        ("hello_wait", route.hello_wait.as_ref().map(Spanned::span)),
+    ];
+    let alone = alone.into_iter().filter(|_| route.hello.is_none()).filter_map(|(key, span)| {
+        let message = format!("`{key}` has no effect without a hello");
+        Some((span?, wrong(message, "write which types are `hello`")))
+    });
+    idle.extend(alone);
+    idle
+}
+
+/// What means nothing beside the ids that clients get.
+fn beside_ids(route: &file::Route, ids: Ids) -> Vec<Idle> {
+    let mut idle = Vec::new();
     if let Some(kept) = route.keep_ids_of.as_ref().filter(|_| ids != Ids::Replace) {
         let message = "`keep_ids_of` has no effect where ids are not replaced";
-        let wrong = wrong(message, "write `ids = \"replace\"`, or leave it out");
-        return Err(wrong.at(source.place(kept.span())));
+        idle.push((kept.span(), wrong(message, "write `ids = \"replace\"`, or leave it out")));
     }
     if let Some(stamp) =
         route.stamp.as_ref().filter(|stamp| ids == Ids::Hidden && stamp.get_ref().as_ref() == "always")
     {
         let message =
             "ids can be hidden from an `EventSource` alone: anything else would see what carries them";
-        let wrong = wrong(message, "leave out `stamp`, or `ids = \"hidden\"`");
-        return Err(wrong.at(source.place(stamp.span())));
+        idle.push((stamp.span(), wrong(message, "leave out `stamp`, or `ids = \"hidden\"`")));
     }
     let ours = ids != Ids::Keep && route.keep_ids_of.is_none();
     if let Some(matched) = route.match_upstream_ids.as_ref().filter(|_| ours) {
         let message = "`match_upstream_ids` has no effect where clients come back with our ids";
-        let wrong = wrong(message, "leave it out, or `ids`");
-        return Err(wrong.at(source.place(matched.span())));
+        idle.push((matched.span(), wrong(message, "leave it out, or `ids`")));
     }
-    let kind = source.read(route.kind.as_ref(), kind)?.unwrap_or_default();
-    let rules = Rules {
-        hello: hello(route, source, &kind)?,
-        kind,
-        reset: types(route.reset.as_ref(), source)?,
-        guards: guard::all(&route.guard, source)?,
-        ephemeral: types(route.ephemeral.as_ref(), source)?,
-        retain: types(route.retain.as_ref(), source)?,
-        keep_ids_of: types(route.keep_ids_of.as_ref(), source)?,
-    };
-    let sets = [&rules.reset, &rules.ephemeral, &rules.retain, &rules.keep_ids_of];
-    let looked_at = rules.hello.is_some() || !rules.guards.is_empty() || sets.iter().any(|set| set.is_some());
-    match (&route.kind, &rules.kind) {
-        (Some(kind), Kind::Data(_)) if !looked_at => Err(idle(kind).at(source.place(kind.span()))),
-        _ => Ok((ids, rules)),
-    }
+    idle
 }
 
 /// What a server says to each new connection.
-fn hello(route: &file::Route, source: Source<'_>, kind: &Kind) -> Result<Option<Hello>, Fault> {
-    let events = source.read(route.hello_events.as_ref(), value::count)?;
-    let wait = source.read(route.hello_wait.as_ref(), value::duration)?;
-    let alone = [
-        ("hello_events", route.hello_events.as_ref().map(Spanned::span)),
-        ("hello_wait", route.hello_wait.as_ref().map(Spanned::span)),
-    ];
-    let Some(types) = types(route.hello.as_ref(), source)? else {
-        let idle = alone.into_iter().find_map(|(key, span)| Some((key, span?)));
-        return idle.map_or(Ok(None), |(key, span)| {
-            let wrong =
-                wrong(format!("`{key}` has no effect without a hello"), "write which types are `hello`");
-            Err(wrong.at(source.place(span)))
-        });
-    };
-    let (events, wait) = (events.map_or(1, NonZeroUsize::get), wait.unwrap_or(HELLO_WAIT));
-    Ok(Some(Hello { types, kind: kind.clone(), events, wait }))
+fn hello(route: &file::Route, source: Source<'_>, kind: &Kind) -> Option<Hello> {
+    let events = source.read(route.hello_events.as_ref(), value::count).map_or(1, NonZeroUsize::get);
+    let wait = source.read(route.hello_wait.as_ref(), value::duration).unwrap_or(HELLO_WAIT);
+    Some(Hello { types: types(route.hello.as_ref(), source)?, kind: kind.clone(), events, wait })
 }
 
-fn idle(kind: &Spanned<Text>) -> Wrong {
+fn no_rule(kind: &Spanned<Text>) -> Wrong {
     let message = format!("`type = \"{}\"` has no effect without a rule", kind.get_ref().as_ref());
     wrong(
         message,
@@ -99,21 +106,21 @@ fn kind(text: &str) -> Result<Kind, Wrong> {
 }
 
 /// A set of types as globs, in which `*` stands for anything.
-pub(super) fn types(written: Option<&Spanned<Texts>>, source: Source<'_>) -> Result<Option<GlobSet>, Fault> {
-    let Some(written) = written else { return Ok(None) };
+pub(super) fn types(written: Option<&Spanned<Texts>>, source: Source<'_>) -> Option<GlobSet> {
+    let written = written?;
+    let none = wrong("this names no type", "write types, such as [\"heartbeat\"], or leave it out");
+    source.not_empty(written, none);
     let mut set = GlobSetBuilder::new();
-    let each = written.get_ref().each(&written.span());
-    if each.is_empty() {
-        let wrong = wrong("this names no type", "write types, such as [\"heartbeat\"], or leave it out");
-        return Err(wrong.at(source.place(written.span())));
-    }
-    for (text, span) in each {
-        let glob = GlobBuilder::new(text).build().map_err(|error| {
-            let remedy = "write `*` for any part of a type, `{a,b}` or `[ab]` for a choice";
-            wrong(format!("`{text}` is no glob: {}", error.kind()), remedy).at(source.place(span))
-        })?;
+    for glob in source.each(written, glob) {
         set.add(glob);
     }
     // Each glob was built by itself, so that the set of them can be too.
-    Ok(set.build().ok())
+    set.build().ok()
+}
+
+fn glob(text: &str) -> Result<Glob, Wrong> {
+    GlobBuilder::new(text).build().map_err(|error| {
+        let remedy = "write `*` for any part of a type, `{a,b}` or `[ab]` for a choice";
+        wrong(format!("`{text}` is no glob: {}", error.kind()), remedy)
+    })
 }

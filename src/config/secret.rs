@@ -6,8 +6,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use toml::Spanned;
 
 use super::{
-    fault::{Fault, Wrong, wrong},
-    file::Source,
+    fault::{Wrong, wrong},
+    source::Source,
     written::{Headers, Secret},
 };
 
@@ -16,19 +16,20 @@ pub(super) fn headers(
     written: &Spanned<Headers>,
     source: Source<'_>,
     env: &dyn Fn(&str) -> Option<String>,
-) -> Result<HeaderMap, Fault> {
+) -> HeaderMap {
+    let mut headers = HeaderMap::new();
     let Headers::Table(entries) = written.get_ref() else {
         let remedy = "write `pin_headers = { authorization = \"env:TOKEN\" }`";
-        return Err(wrong("`pin_headers` is no table", remedy).at(source.place(written.span())));
+        source.refuse(wrong("`pin_headers` is no table", remedy), written.span());
+        return headers;
     };
-    let mut headers = HeaderMap::new();
     for (name, secret) in entries {
-        let key = header(name.get_ref()).map_err(|wrong| wrong.at(source.place(name.span())))?;
-        let value =
-            value(&key, secret.get_ref(), env).map_err(|wrong| wrong.at(source.place(secret.span())))?;
-        headers.append(key, value);
+        let Some(key) = source.judged(header(name.get_ref()), name.span()) else { continue };
+        if let Some(value) = source.judged(value(&key, secret.get_ref(), env), secret.span()) {
+            headers.append(key, value);
+        }
     }
-    Ok(headers)
+    headers
 }
 
 fn header(name: &str) -> Result<HeaderName, Wrong> {

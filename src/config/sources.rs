@@ -3,8 +3,9 @@
 use std::{fmt, str::FromStr};
 
 use super::{
-    fault::{Fault, Place, wrong},
-    file::{File, Source},
+    fault::{Place, wrong},
+    file::File,
+    source::{Source, Table},
 };
 use crate::net::{Address, Upstream};
 
@@ -45,7 +46,7 @@ pub(super) struct Sources<'a> {
 }
 
 impl Sources<'_> {
-    pub(super) fn listen(&self) -> Result<Vec<Address>, Fault> {
+    pub(super) fn listen(&self) -> Vec<Address> {
         let flag = self.flags.listen.iter().map(|text| (text.clone(), Place::Named("--listen")));
         let mut written: Vec<_> = flag.collect();
         if written.is_empty() {
@@ -57,18 +58,16 @@ impl Sources<'_> {
             let each = texts.get_ref().each(&texts.span());
             written =
                 each.into_iter().map(|(text, span)| (text.to_owned(), self.source.place(span))).collect();
-            if written.is_empty() {
-                let remedy = format!("write at least one address, such as `listen = [\"{LISTEN}\"]`");
-                return Err(wrong("there is nowhere to listen", remedy).at(self.source.place(texts.span())));
-            }
+            let remedy = format!("write at least one address, such as `listen = [\"{LISTEN}\"]`");
+            self.source.not_empty(texts, wrong("there is nowhere to listen", remedy));
         }
         if written.is_empty() {
             written.push((LISTEN.to_owned(), Place::Nowhere));
         }
-        written.into_iter().map(|(text, place)| parsed(&text, place)).collect()
+        written.into_iter().filter_map(|(text, place)| self.parsed(&text, place)).collect()
     }
 
-    pub(super) fn upstream(&self) -> Result<Upstream, Fault> {
+    pub(super) fn upstream(&self) -> Option<Upstream> {
         let in_file = self.file.upstream.as_ref().map(|text| (text.get_ref().as_ref(), text.span()));
         let first = self.first(self.flags.upstream.as_ref(), ("--upstream", "RESPOOL_UPSTREAM"), in_file);
         let Some((text, place)) = first else {
@@ -77,21 +76,23 @@ impl Sources<'_> {
                 name => Place::Whole(name.to_owned()),
             };
             let remedy = "give --upstream URL, set RESPOOL_UPSTREAM, or write `upstream = \"http://127.0.0.1:9000\"` in the file";
-            return Err(wrong("no upstream is given", remedy).at(place));
+            self.source.lacks(&Table::Whole, &["upstream"], wrong("no upstream is given", remedy).at(place));
+            return None;
         };
-        parsed(&text, place)
+        self.parsed(&text, place)
     }
 
     /// Never where clients come in: it would answer them, or they would read it.
-    pub(super) fn admin(&self, listen: &[Address]) -> Result<Option<Address>, Fault> {
+    pub(super) fn admin(&self, listen: &[Address]) -> Option<Address> {
         let in_file = self.file.admin.as_ref().map(|text| (text.get_ref().as_ref(), text.span()));
         let first = self.first(self.flags.admin.as_ref(), ("--admin", "RESPOOL_ADMIN"), in_file);
-        let Some((text, place)) = first else { return Ok(None) };
-        let admin = parsed(&text, place.clone())?;
+        let (text, place) = first?;
+        let admin = self.parsed(&text, place.clone())?;
         if listen.contains(&admin) && !any_port(&admin) {
-            return Err(wrong(format!("`{admin}` is where clients come in"), "write another port").at(place));
+            let wrong = wrong(format!("`{admin}` is where clients come in"), "write another port");
+            self.source.found.add(wrong.at(place));
         }
-        Ok(Some(admin))
+        Some(admin)
     }
 
     fn first(
@@ -104,18 +105,19 @@ impl Sources<'_> {
         flag.or_else(|| Some((variable(self.env, variable_name)?, Place::Named(variable_name))))
             .or_else(|| in_file.map(|(text, span)| (text.to_owned(), self.source.place(span))))
     }
+
+    /// A text as an address of some kind. The errors of these say what is wrong, `;`, and what would be right, and
+    /// repeat nothing: an upstream's address may hold a password.
+    fn parsed<T: FromStr<Err: fmt::Display>>(&self, text: &str, place: Place) -> Option<T> {
+        let parsed = text.trim().parse().map_err(|error: T::Err| {
+            let error = error.to_string();
+            let (message, remedy) = error.split_once("; ").unwrap_or((&error, "write an address"));
+            self.source.found.add(wrong(message, remedy).at(place));
+        });
+        parsed.ok()
+    }
 }
 
 fn any_port(address: &Address) -> bool {
     matches!(address, Address::Tcp(address) if address.port() == 0)
-}
-
-/// A text as an address of some kind. The errors of these say what is wrong, `;`, and what would be right, and
-/// repeat nothing: an upstream's address may hold a password.
-fn parsed<T: FromStr<Err: fmt::Display>>(text: &str, place: Place) -> Result<T, Fault> {
-    text.trim().parse().map_err(|error: T::Err| {
-        let error = error.to_string();
-        let (message, remedy) = error.split_once("; ").unwrap_or((&error, "write an address"));
-        wrong(message, remedy).at(place)
-    })
 }

@@ -4,8 +4,8 @@ use toml::Spanned;
 
 use super::{
     fault::{Fault, wrong},
-    file::{self, Source},
-    key,
+    file, key,
+    source::Source,
 };
 use crate::route::{Admit, Mode, Route};
 
@@ -13,7 +13,12 @@ use crate::route::{Admit, Mode, Route};
 pub(super) fn all(source: Source<'_>, file: &file::File, routes: &[Route]) -> Vec<Fault> {
     let of = |(written, route): (&Spanned<file::Route>, &Route)| {
         let written = written.get_ref();
-        [open(source, written, route), lost(source, written, route), idle_hello(source, written, route)]
+        [
+            open(source, written, route),
+            pinned(source, written, route),
+            lost(source, written, route),
+            idle_hello(source, written, route),
+        ]
     };
     file.route.iter().zip(routes).flat_map(of).flatten().collect()
 }
@@ -33,6 +38,15 @@ fn open(source: Source<'_>, written: &file::Route, route: &Route) -> Option<Faul
     let remedy = format!("write `admit = \"upstream\"`, or add {} to the key", parts.join(" and "));
     let place = source.place(written.key.as_ref()?.span());
     (!forgotten.is_empty()).then(|| wrong(message, remedy).at(place))
+}
+
+/// Who never lets go waits for nobody. Where a preset has the pin, what is said may be for another of its routes.
+fn pinned(source: Source<'_>, written: &file::Route, route: &Route) -> Option<Fault> {
+    let (linger, pin) = (written.linger.as_ref()?, written.pin.as_ref()?);
+    let of_preset = written.preset.as_ref().is_some_and(|preset| preset.span() == pin.span());
+    let message = "`linger` has no effect on a stream that is pinned: it is never let go";
+    let place = source.place(linger.span());
+    (route.pin.is_some() && !of_preset).then(|| wrong(message, "leave it out, or `pin`").at(place))
 }
 
 /// A new client loads what it needs when it is told hello. One that comes back is not told, and would need what it missed.

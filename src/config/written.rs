@@ -103,6 +103,14 @@ impl<'de> Deserialize<'de> for Texts {
 }
 
 impl Texts {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::One(_) => 1,
+            Self::Many(texts) => texts.len(),
+        }
+    }
+
     /// Each text with its place; `span` is that of the whole.
     pub(super) fn each(&self, span: &Range<usize>) -> Vec<(&str, Range<usize>)> {
         match self {

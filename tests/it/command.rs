@@ -36,12 +36,15 @@ pub(super) fn file(name: &str, content: &str) -> PathBuf {
 fn check_says_what_is_wrong_and_where() {
     let path = file("wrong", "upstream = \"http://127.0.0.1:9000\"\n\n[limits]\nstreams = 0\n");
     let name = path.to_str().unwrap();
-    let fault = format!("{name}:4:11: zero leaves nothing; write a whole number above zero\n");
+    let fault = format!(
+        "error: zero leaves nothing\n --> {name}:4:11\n  |\n4 | streams = 0\n  |           ^\n  |\n  \
+         = help: write a whole number above zero\n"
+    );
     check(&["check", name], 2, "", &fault);
     check(&["--config", name], 2, "", &fault);
     std::fs::remove_file(path).unwrap();
-    let fault = "/no/such.toml: cannot be read: No such file or directory (os error 2); \
-                 name a file of UTF-8 text that this user may read\n";
+    let fault = "error: /no/such.toml: cannot be read: No such file or directory (os error 2)\n |\n \
+                 = help: name a file of UTF-8 text that this user may read\n";
     check(&["check", "/no/such.toml"], 2, "", fault);
 }
 
@@ -53,9 +56,8 @@ fn check_says_ok_and_what_is_likely_a_mistake() {
     );
     let name = path.to_str().unwrap();
     let warning = format!(
-        "warning: {name}:6:7: `/a` is shared by all who ask, whatever credentials they have: the key leaves out \
-         authorization and cookie; \
-         write `admit = \"upstream\"`, or add \"header:authorization\" and \"header:cookie\" to the key\n"
+        "warning: `/a` is shared by all who ask, whatever credentials they have: the key leaves out authorization and \
+         cookie\n --> {name}:6:7\n  |\n6 | key = \"path\"\n  |       ^^^^^^\n  |\n  = help: write `admit = \"upstream\"`, or add \"header:authorization\" and \"header:cookie\" to the key\n"
     );
     check(&["check", name], 0, "ok\n", &warning);
     std::fs::remove_file(path).unwrap();
@@ -63,8 +65,7 @@ fn check_says_ok_and_what_is_likely_a_mistake() {
 
 #[test]
 fn wrong_arguments_are_refused_before_anything_starts() {
-    let none = "no upstream is given; \
-                give --upstream URL, set RESPOOL_UPSTREAM, or write `upstream = \"http://127.0.0.1:9000\"` in the file\n";
+    let none = "error: no upstream is given\n |\n = help: give --upstream URL, set RESPOOL_UPSTREAM, or write `upstream = \"http://127.0.0.1:9000\"` in the file\n";
     check(&[], 2, "", none);
     check(&["run"], 2, "", none);
     assert_eq!(respool(&["--nonsense"]).output().unwrap().status.code(), Some(2));

@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use respool::config::{Config, Fault, Flags};
+use respool::config::{Config, Faults, Flags, Severity};
 use respool::route::Route;
 
 const UPSTREAM: &str = "upstream = \"http://127.0.0.1:9000\"\n";
 
-fn resolve(file: &str, flags: &Flags, env: &[(&str, &str)]) -> Result<Config, Fault> {
+fn resolve(file: &str, flags: &Flags, env: &[(&str, &str)]) -> Result<Config, Faults> {
     let env = |name: &str| env.iter().find(|(had, _)| *had == name).map(|(_, value)| (*value).to_owned());
     Config::resolve(flags, &env, Some(("r.toml", file)))
 }
@@ -187,17 +187,24 @@ fn what_is_not_toml_is_refused_with_its_place() {
 
 #[test]
 fn an_unknown_key_is_refused_with_those_that_are_known() {
-    refused("[drain]\ntimes = \"1s\"", "r.toml:3:1: unknown key `times`; known here: `time`");
+    refused("[drain]\ntimes = \"1s\"", "r.toml:3:1: unknown key `times`; did you mean `time`?");
+    refused("[limits]\nevents = 4", "r.toml:3:1: unknown key `events`; did you mean `event`?");
     refused(
-        "[limits]\nevents = 4",
-        "r.toml:3:1: unknown key `events`; known here: `memory`, `streams`, `connections`, `lingering`, \
+        "[limits]\nbytes = 4",
+        "r.toml:3:1: unknown key `bytes`; known here: `memory`, `streams`, `connections`, `lingering`, \
          `admissions`, `event`",
     );
-    let unknown =
-        resolve(&format!("{UPSTREAM}[[route]]\npath = \"/a\"\non_gape = 1"), &Flags::default(), &[]);
-    let unknown = unknown.unwrap_err().to_string();
+    let route = "[[route]]\npath = \"/a\"\n";
+    refused(&format!("{route}on_gape = 1"), "r.toml:4:1: unknown key `on_gape`; did you mean `on_gap`?");
+    refused(
+        &format!("{route}Hart-Beat = 1"),
+        "r.toml:4:1: unknown key `Hart-Beat`; did you mean `heartbeat`?",
+    );
+    let unknown = resolve(&format!("{UPSTREAM}{route}about = 1"), &Flags::default(), &[]).unwrap_err();
     assert!(
-        unknown.starts_with("r.toml:4:1: unknown key `on_gape`; known here: `path`, `preset`, `mode`, "),
+        unknown
+            .to_string()
+            .starts_with("r.toml:4:1: unknown key `about`; known here: `path`, `preset`, `mode`, "),
         "{unknown}"
     );
 }
@@ -713,9 +720,17 @@ fn no_fault_shows_a_secret() {
         "pin_headers = { \"a b\" = \"SECRET\" }",
         "pin_headers = { authorization = \"SECRET\" }\npin_headers = { authorization = \"SECRET\" }",
         "pin_headers.authorization.x = \"SECRET\"",
+        "pin_header = { authorization = \"SECRET\" }",
+        "pin_headres.authorization = \"SECRET\"",
+        "pin_headers = { authorization = \"SECRET\" }, ids = \"SECRET\"",
+        "pin_headers = { authorization = \"SECRET\", x = }",
+        "pin_headers = {\nauthorization = \"SECRET\n}",
+        "[route.pin_headers]\nx = 1\nauthorization = \"SECRET",
+        "[route.pin_headers]\nx = 1\nauthorization = SECRET",
     ] {
-        let fault = resolve(&route(wrong), &Flags::default(), &[]).unwrap_err().to_string();
-        assert!(!fault.contains("SECRET"), "{wrong}: {fault}");
+        let faults = resolve(&route(wrong), &Flags::default(), &[]).unwrap_err();
+        let (fault, drawn) = (faults.to_string(), faults.render(Severity::Error, false));
+        assert!(!fault.contains("SECRET") && !drawn.contains("SECRET"), "{wrong}: {fault}\n{drawn}");
         assert!(fault.starts_with("r.toml:"), "{wrong}: {fault}");
     }
     for number in [
@@ -729,7 +744,8 @@ fn no_fault_shows_a_secret() {
         "4242-02-02",
     ] {
         let fault = resolve(&route(&format!("pin_headers = {{ a = {number} }}")), &Flags::default(), &[]);
-        let fault = fault.unwrap_err().to_string();
+        let faults = fault.unwrap_err();
+        let fault = format!("{faults}\n{}", faults.render(Severity::Error, false));
         assert!(!fault.contains("424"), "{number}: {fault}");
     }
     let fault = resolve(&route("pin_headers = { a = \"env:TOKEN\" }"), &Flags::default(), &[]).unwrap_err();
@@ -756,8 +772,12 @@ proptest::proptest! {
         let mut text: String = example[..cut].iter().collect();
         text.push_str(&piece);
         text.extend(&example[(cut + length).min(example.len())..]);
-        if let Err(fault) = resolve(&text, &Flags::default(), &[]) {
-            assert!(fault.to_string().starts_with("r.toml:"), "{fault}");
+        if let Err(faults) = resolve(&text, &Flags::default(), &[]) {
+            for fault in &faults {
+                assert!(fault.to_string().starts_with("r.toml:"), "{fault}");
+            }
+            let drawn = faults.render(Severity::Error, true) + &faults.render(Severity::Warning, false);
+            assert!(drawn.matches("help").count() >= 2 * faults.len(), "{drawn}");
         }
     }
 }
@@ -894,7 +914,7 @@ fn guards_are_judged_at_their_place() {
             "5:7: wrong type: integer `5`; write a duration in quotes, such as \"5m\"".into(),
         ),
         (
-            "types = 5".into(),
+            format!("types = 5\n{open}{close}{both}"),
             "5:1: unknown key `types`; known here: `open`, `close`, `key`, `open_key`, `close_key`, `ttl`".into(),
         ),
     ] {

@@ -27,7 +27,7 @@ use tower::service_fn;
 use crate::{
     app::App,
     body::Relay,
-    config::{Config, Fault, Flags},
+    config::{Config, Faults, Flags},
     dice::Dice,
     drain::{self, Drain, Signals},
     metrics::Metrics,
@@ -84,7 +84,7 @@ pub enum DemoError {
     Dice(#[from] rand::rngs::SysError),
     /// Our own configuration is refused.
     #[error("the demo's configuration is refused: {0}")]
-    Config(Fault),
+    Config(Faults),
     /// A socket, a signal handler or the output.
     #[error(transparent)]
     Io(#[from] io::Error),

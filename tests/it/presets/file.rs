@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use respool::{
-    config::{Config, Fault, Flags},
+    config::{Config, Faults, Flags},
     route::{Mode, Route},
 };
 
@@ -11,7 +11,7 @@ use crate::{command, deploy};
 
 const UPSTREAM: &str = "upstream = \"http://127.0.0.1:9000\"\n";
 
-fn resolve(file: &str) -> Result<Config, Fault> {
+fn resolve(file: &str) -> Result<Config, Faults> {
     Config::resolve(&Flags::default(), &|_| None, Some(("r.toml", &format!("{UPSTREAM}{file}"))))
 }
 
