@@ -11,7 +11,7 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 use respool::{
     app::App,
-    command,
+    command::{self, check::Say},
     config::{Config, Flags, Severity},
     dice::Dice,
     drain::Drain,
@@ -39,11 +39,10 @@ const AFTER: &str = "Flags beat the environment, which beats the file. Exit code
 enum Command {
     /// Run the proxy; the same as no command at all
     Run(Run),
-    /// Read a configuration file and say what is wrong with it, without starting
-    Check {
-        /// The file
-        file: String,
-    },
+    /// Read a configuration and say all that is wrong with it, without starting
+    Check(Check),
+    /// Print the JSON schema of the configuration file, with which editors complete and check one
+    Schema,
     /// See it work: an event server, respool in front of it, and a network that is cut again and again
     #[command(after_help = DEMO)]
     Demo(Demo),
@@ -76,6 +75,18 @@ fn cut_every(text: &str) -> Result<Duration, String> {
 }
 
 #[derive(Args)]
+struct Check {
+    /// The file [env: RESPOOL_CONFIG]
+    file: Option<String>,
+    /// The event server, where the file does not say it [env: RESPOOL_UPSTREAM]
+    #[arg(long, value_name = "URL")]
+    upstream: Option<String>,
+    /// Print all of it, with what holds by default, as a file that comes to the same
+    #[arg(long)]
+    effective: bool,
+}
+
+#[derive(Args)]
 struct Run {
     /// The event server: http://host:port or unix:/path [env: RESPOOL_UPSTREAM]
     #[arg(long, value_name = "URL")]
@@ -99,7 +110,8 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         None => run(arguments.run),
         Some(Command::Run(arguments)) => run(arguments),
-        Some(Command::Check { file }) => check(&file),
+        Some(Command::Check(arguments)) => check(arguments),
+        Some(Command::Schema) => schema(),
         Some(Command::Demo(arguments)) => demo(arguments),
     };
     done.unwrap_or_else(|error| {
@@ -108,9 +120,17 @@ fn main() -> ExitCode {
     })
 }
 
-fn check(file: &str) -> Result<ExitCode, Box<dyn Error>> {
-    let fine = command::check::run(file, &env, &mut io::stdout(), (&mut io::stderr(), colour()))?;
+fn check(arguments: Check) -> Result<ExitCode, Box<dyn Error>> {
+    let Check { file, upstream, effective } = arguments;
+    let flags = Flags { upstream, config: file, ..Flags::default() };
+    let say = if effective { Say::Effective } else { Say::Ok };
+    let fine = command::check::run((&flags, &env), &say, &mut io::stdout(), (&mut io::stderr(), colour()))?;
     Ok(if fine { ExitCode::SUCCESS } else { ExitCode::from(WRONG) })
+}
+
+fn schema() -> Result<ExitCode, Box<dyn Error>> {
+    command::schema::run(&mut io::stdout())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn run(arguments: Run) -> Result<ExitCode, Box<dyn Error>> {

@@ -1,27 +1,35 @@
-//! `respool check FILE`: says what is wrong with a configuration, without starting.
+//! `respool check`: says what is wrong with a configuration, or what it comes to, without starting.
 
 use std::io::{self, Write};
 
-use crate::config::{Config, Env, Flags, Severity};
+use crate::config::{self, Config, Env, Faults, Flags, Severity};
 
-/// Reads the file as `respool --config FILE` would, with what the environment says beside it, and draws all that is
-/// wrong with it on `err`, in colour or not; or says `ok` on `out`, with what is likely to be a mistake on `err`. True if
-/// nothing is wrong.
+/// What is to be said of a configuration that nothing is wrong with.
+#[derive(Clone, Debug)]
+pub enum Say {
+    /// That it is so.
+    Ok,
+    /// All of it, with what holds by default.
+    Effective,
+}
+
+/// Reads what `respool` with these flags would, with what the environment says beside it, and draws all that is wrong with
+/// it on `err`, in colour or not, and what is likely to be a mistake. Says on `out` what is asked for. True if nothing is
+/// wrong.
 ///
 /// # Errors
 ///
 /// When it cannot be said.
 pub fn run(
-    file: &str,
-    env: &Env<'_>,
+    (flags, env): (&Flags, &Env<'_>),
+    say: &Say,
     out: &mut impl Write,
     (err, colour): (&mut impl Write, bool),
 ) -> io::Result<bool> {
-    let flags = Flags { config: Some(file.to_owned()), ..Flags::default() };
-    match Config::load(&flags, env) {
-        Ok(config) => {
+    match said(flags, env, say) {
+        Ok((config, said)) => {
             write!(err, "{}", config.warnings.render(Severity::Warning, colour))?;
-            writeln!(out, "ok")?;
+            write!(out, "{said}")?;
             Ok(true)
         }
         Err(faults) => {
@@ -29,4 +37,15 @@ pub fn run(
             Ok(false)
         }
     }
+}
+
+fn said(flags: &Flags, env: &Env<'_>, say: &Say) -> Result<(Config, String), Faults> {
+    let file = config::read(flags, env)?;
+    let file = file.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
+    let config = Config::resolve(flags, env, file)?;
+    let said = match say {
+        Say::Ok => "ok\n".to_owned(),
+        Say::Effective => config::effective(flags, env, file)?,
+    };
+    Ok((config, said))
 }

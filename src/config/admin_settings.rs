@@ -7,10 +7,9 @@ use super::{
     file::File,
     source::Source,
     value,
-    written::Texts,
+    written::{Spanned, Texts},
 };
 use crate::admin::{Action, Settings};
-use toml::Spanned;
 
 const ACTIONS: &[(&str, Action)] = &[("purge", Action::Purge), ("drain", Action::Drain)];
 

@@ -2,9 +2,14 @@
 
 use std::time::Duration;
 
-use toml::Spanned;
-
-use super::{fault::wrong, file, route::Idle, source::Source, value, written::Length};
+use super::{
+    fault::wrong,
+    file,
+    route::Idle,
+    source::Source,
+    value,
+    written::{Length, Spanned},
+};
 use crate::route::Admit;
 
 /// How long an admission has a place among the bounded ones.

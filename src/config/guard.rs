@@ -2,17 +2,15 @@
 
 use std::time::Duration;
 
-use globset::GlobSet;
-use toml::Spanned;
-
 use super::{
     fault::{Wrong, wrong},
     file, rules,
     source::{Source, Table},
     value,
-    written::Texts,
+    written::{Spanned, Texts},
 };
 use crate::rules::{Guard, Pointer};
+use globset::GlobSet;
 
 const TTL: Duration = Duration::from_secs(5 * 60);
 /// What is written for types and for keys.

@@ -2,14 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use toml::Spanned;
-
 use super::{
     fault::{Wrong, wrong},
     file, gap,
     route::Idle,
     source::Source,
     value,
+    written::Spanned,
 };
 use crate::route::{Heartbeat, Shape};
 

@@ -35,6 +35,10 @@ pub(super) fn cursor(text: &str) -> Result<String, Wrong> {
         let remedy = "write a name, such as \"lastEventId\", or `cursor_query = []` for none";
         return Err(wrong("a parameter without a name", remedy));
     }
+    if !has_none_of(text, "&=#") {
+        let remedy = "write the name alone, such as \"lastEventId\"";
+        return Err(wrong(format!("`{text}` is no parameter's name"), remedy));
+    }
     Ok(text.to_owned())
 }
 

@@ -8,7 +8,7 @@ use super::{
     file,
     source::Source,
     value,
-    written::Size,
+    written::{Size, Spanned},
 };
 use crate::window::Bounds;
 
@@ -42,8 +42,8 @@ pub(super) fn resolve(source: Source<'_>, file: &file::File) -> (Limits, Bounds)
 }
 
 /// A size can be compared: it is right, or there is none.
-fn is_known(source: Source<'_>, key: &str, written: Option<&toml::Spanned<Size>>) -> bool {
-    let means = |size: &toml::Spanned<Size>| value::size(size.get_ref().as_ref()).is_ok();
+fn is_known(source: Source<'_>, key: &str, written: Option<&Spanned<Size>>) -> bool {
+    let means = |size: &Spanned<Size>| value::size(size.get_ref().as_ref()).is_ok();
     !source.found.has_left_out(key) && written.is_none_or(means)
 }
 
@@ -59,7 +59,7 @@ fn together(source: Source<'_>, file: &file::File, (limits, bounds): (&Limits, &
         return;
     }
     if is_known(source, "event", event.as_ref()) && limits.event > bounds.bytes {
-        let span = event.as_ref().or(bytes.as_ref()).map(toml::Spanned::span);
+        let span = event.as_ref().or(bytes.as_ref()).map(Spanned::span);
         source.refuse(too_large(limits.event, bounds.bytes), span.unwrap_or_default());
     }
     if is_known(source, "memory", memory.as_ref()) && limits.memory < bounds.bytes {
@@ -68,7 +68,7 @@ fn together(source: Source<'_>, file: &file::File, (limits, bounds): (&Limits, &
             "write `limits.memory` above `window.bytes`, or less than {} there",
             value::shown(limits.memory)
         );
-        let span = memory.as_ref().or(bytes.as_ref()).map(toml::Spanned::span);
+        let span = memory.as_ref().or(bytes.as_ref()).map(Spanned::span);
         source.refuse(wrong(message, remedy), span.unwrap_or_default());
     }
 }

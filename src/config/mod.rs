@@ -21,6 +21,7 @@ use crate::{
 
 mod admin_settings;
 mod admission;
+mod effective;
 mod fault;
 mod faults;
 mod file;
@@ -34,6 +35,7 @@ mod path;
 mod presets;
 mod route;
 mod rules;
+mod schema;
 mod secret;
 mod shape;
 mod source;
@@ -43,8 +45,10 @@ mod value;
 mod warning;
 mod written;
 
+pub use effective::effective;
 pub use fault::{Fault, Place};
 pub use faults::{Faults, Severity};
+pub use schema::schema;
 pub use sources::{Env, Flags};
 
 use fault::wrong;
@@ -108,15 +112,8 @@ impl Config {
     ///
     /// All that is wrong.
     pub fn load(flags: &Flags, env: &Env<'_>) -> Result<Self, Faults> {
-        let Some(name) = sources::file(flags, env) else {
-            return Self::resolve(flags, env, None);
-        };
-        let text = fs::read_to_string(&name).map_err(|error| {
-            let remedy = "name a file of UTF-8 text that this user may read";
-            let wrong = wrong(format!("cannot be read: {error}"), remedy);
-            Faults::new(vec![wrong.at(Place::Whole(name.clone()))], "")
-        })?;
-        Self::resolve(flags, env, Some((&name, &text)))
+        let file = read(flags, env)?;
+        Self::resolve(flags, env, file.as_ref().map(|(name, text)| (name.as_str(), text.as_str())))
     }
 
     /// Resolves flags, environment, and a file given by its name and text. Reads nothing but the files that
@@ -146,6 +143,23 @@ impl Config {
     #[must_use]
     pub fn server(&self) -> server::Limits {
         server::Limits { connections: self.limits.connections.get(), ..server::Limits::default() }
+    }
+}
+
+/// The name and the text of the file that the flags or the environment name, if any.
+///
+/// # Errors
+///
+/// When it cannot be read.
+pub fn read(flags: &Flags, env: &Env<'_>) -> Result<Option<(String, String)>, Faults> {
+    let Some(name) = sources::file(flags, env) else { return Ok(None) };
+    match fs::read_to_string(&name) {
+        Ok(text) => Ok(Some((name, text))),
+        Err(error) => {
+            let remedy = "name a file of UTF-8 text that this user may read";
+            let wrong = wrong(format!("cannot be read: {error}"), remedy);
+            Err(Faults::new(vec![wrong.at(Place::Whole(name))], ""))
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use super::{
     fault::{Fault, Wrong, wrong},
     file,
     source::{LeftOut, Source},
+    written,
 };
 
 /// By name, in the order of the alphabet.
@@ -56,7 +57,7 @@ fn leave_out(route: &mut Spanned<DeValue<'_>>, source: Source<'_>) {
 }
 
 /// A fault at the place of a preset is one of what the preset says there, and says so.
-pub(super) fn told(fault: Fault, routes: &[Spanned<file::Route>], source: Source<'_>) -> Fault {
+pub(super) fn told(fault: Fault, routes: &[written::Spanned<file::Route>], source: Source<'_>) -> Fault {
     let mut named = routes.iter().filter_map(|route| route.get_ref().preset.as_ref());
     let Some(preset) = named.find(|preset| source.place(preset.span()) == fault.place) else {
         return fault;

@@ -2,21 +2,20 @@
 
 use std::{collections::HashSet, num::NonZeroUsize, ops::Range, time::Duration};
 
-use http::HeaderMap;
-use toml::Spanned;
-
 use super::{
     admission,
     fault::{Wrong, wrong},
     file, gap, heartbeat, key, limits, path, rules, secret,
     source::{Source, Table},
     value,
+    written::Spanned,
 };
 use crate::{
     route::{Admit, Breaks, CursorQuery, Ids, KeyPart, Mode, OnGap, Pin, Route, Stamp},
     rules::Rules,
     window::Bounds,
 };
+use http::HeaderMap;
 
 /// The name of the route for what no other matches.
 pub(super) const DEFAULT: &str = "default";

@@ -2,21 +2,19 @@
 
 use std::{num::NonZeroUsize, time::Duration};
 
-use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
-use toml::Spanned;
-
 use super::{
     fault::{Wrong, wrong},
     file, guard,
     route::Idle,
     source::Source,
     value,
-    written::{Text, Texts},
+    written::{Spanned, Text, Texts},
 };
 use crate::{
     route::Ids,
     rules::{Hello, Kind, Rules},
 };
+use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 
 /// How long a client's events wait for its hello.
 const HELLO_WAIT: Duration = Duration::from_secs(5);

@@ -2,14 +2,12 @@
 
 use std::fs;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
-use toml::Spanned;
-
 use super::{
     fault::{Wrong, wrong},
     source::Source,
-    written::{Headers, Secret},
+    written::{Headers, Secret, Spanned},
 };
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The headers to ask with, each value from where it is said to be, and marked as sensitive.
 pub(super) fn headers(

@@ -11,7 +11,7 @@ use toml::{
 use super::{
     fault::{Fault, Place, wrong},
     file::File,
-    presets,
+    presets, schema,
     source::{LeftOut, Source},
 };
 
@@ -102,9 +102,12 @@ fn unknown(message: &str) -> Option<(String, String, Option<String>)> {
         None => (keys.next()?, ""),
     };
     let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
-    let meant = nearest(key, &known);
     let message = format!("unknown key `{key}`");
+    if let Some(home) = schema::home(key) {
+        return Some((message, format!("`{key}` stands {home}"), None));
+    }
     let all = || known.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+    let meant = nearest(key, &known);
     let remedy = match meant {
         Some(meant) => format!("did you mean `{meant}`?"),
         None => format!("known here: {}", all()),

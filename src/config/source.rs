@@ -2,11 +2,9 @@
 
 use std::{cell::RefCell, ops::Range};
 
-use toml::Spanned;
-
 use super::{
     fault::{Fault, Place, Wrong},
-    written::Texts,
+    written::{Spanned, Texts},
 };
 
 /// A file's name and text, and what was found wrong with it so far. What is wrong is noted, and the reading goes on as

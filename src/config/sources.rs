@@ -28,6 +28,9 @@ pub struct Flags {
 /// Where clients come in unless something is said: nobody but this machine.
 const LISTEN: &str = "127.0.0.1:8080";
 
+/// The variables that are said instead of a key.
+pub(super) const NAMES: [&str; 3] = ["RESPOOL_UPSTREAM", "RESPOOL_LISTEN", "RESPOOL_ADMIN"];
+
 /// The configuration file's name, if there is one.
 pub(super) fn file(flags: &Flags, env: &Env<'_>) -> Option<String> {
     flags.config.clone().or_else(|| variable(env, "RESPOOL_CONFIG"))

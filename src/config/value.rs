@@ -9,6 +9,8 @@ use super::fault::{Wrong, wrong};
 
 /// The longest duration that is taken: sums with a clock's now must not overflow.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+/// The shortest heartbeat.
+const SHORTEST_HEARTBEAT: Duration = Duration::from_secs(1);
 /// The largest size that is taken, 1 PiB: sums of sizes must not overflow.
 const LARGEST: u64 = 1 << 50;
 /// The largest count that is taken: semaphores have a limit of their own, far above.
@@ -48,6 +50,11 @@ pub(super) fn heartbeat(text: &str) -> Result<Option<Duration>, Wrong> {
         Duration::ZERO => {
             Err(wrong("a heartbeat every zero seconds", "write `heartbeat = \"none\"` to turn it off"))
         }
+        // Each is a write to each client, and nothing on the way gives up a connection sooner.
+        duration if duration < SHORTEST_HEARTBEAT => Err(wrong(
+            format!("a heartbeat every `{text}` keeps every client's connection busy"),
+            "write at least \"1s\": nothing on the way closes a connection sooner",
+        )),
         duration => Ok(Some(duration)),
     }
 }

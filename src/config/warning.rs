@@ -1,15 +1,15 @@
 //! What is allowed and yet likely to be a mistake.
 
-use toml::Spanned;
-
 use super::{
     fault::{Fault, wrong},
     file, key,
     source::Source,
+    value,
+    written::Spanned,
 };
 use crate::route::{Admit, Mode, Route};
 
-/// All warnings, in the order of the routes.
+/// All warnings.
 pub(super) fn all(source: Source<'_>, file: &file::File, routes: &[Route]) -> Vec<Fault> {
     let of = |(written, route): (&Spanned<file::Route>, &Route)| {
         let written = written.get_ref();
@@ -20,7 +20,19 @@ pub(super) fn all(source: Source<'_>, file: &file::File, routes: &[Route]) -> Ve
             idle_hello(source, written, route),
         ]
     };
-    file.route.iter().zip(routes).flat_map(of).flatten().collect()
+    let routes = file.route.iter().zip(routes).flat_map(of).flatten();
+    unheld(source, file).into_iter().chain(routes).collect()
+}
+
+/// Such an answer is there to be waited out.
+fn unheld(source: Source<'_>, file: &file::File) -> Option<Fault> {
+    let hold = file.outage.hold.as_ref()?.get_ref().as_ref();
+    let statuses = file.outage.statuses.as_ref().filter(|statuses| !statuses.get_ref().0.is_empty())?;
+    let message = "nothing is held for these answers: the first of them cuts its client";
+    let remedy = "write for how long, such as `hold = \"5s\"`, or leave `statuses` out";
+    value::duration(hold)
+        .is_ok_and(|hold| hold.is_zero())
+        .then(|| wrong(message, remedy).at(source.place(statuses.span())))
 }
 
 /// Whoever has a stream's address could join a stream that others were let into by their credentials.

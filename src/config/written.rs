@@ -6,7 +6,22 @@ use serde::{
     Deserialize, Deserializer,
     de::{Error, MapAccess, SeqAccess, Visitor},
 };
-use toml::Spanned;
+
+/// A value and where it stands.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Spanned<T>(toml::Spanned<T>);
+
+impl<T> Spanned<T> {
+    /// Which bytes of the file it is.
+    pub(super) fn span(&self) -> Range<usize> {
+        self.0.span()
+    }
+
+    pub(super) fn get_ref(&self) -> &T {
+        self.0.get_ref()
+    }
+}
 
 /// Declares a value that is kept as text until it is judged, where its place can be said.
 macro_rules! written {

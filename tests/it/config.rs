@@ -188,10 +188,10 @@ fn what_is_not_toml_is_refused_with_its_place() {
 #[test]
 fn an_unknown_key_is_refused_with_those_that_are_known() {
     refused("[drain]\ntimes = \"1s\"", "r.toml:3:1: unknown key `times`; did you mean `time`?");
-    refused("[limits]\nevents = 4", "r.toml:3:1: unknown key `events`; did you mean `event`?");
+    refused("[limits]\nevents = 4", "r.toml:3:1: unknown key `events`; `events` stands in `[window]`");
     refused(
-        "[limits]\nbytes = 4",
-        "r.toml:3:1: unknown key `bytes`; known here: `memory`, `streams`, `connections`, `lingering`, \
+        "[limits]\nsize = 4",
+        "r.toml:3:1: unknown key `size`; known here: `memory`, `streams`, `connections`, `lingering`, \
          `admissions`, `event`",
     );
     let route = "[[route]]\npath = \"/a\"\n";

@@ -38,6 +38,8 @@ mod format;
 mod forward;
 /// Fall off by count, by bytes, by age, by generation; an empty window; a cursor ahead; ids that are not ours.
 mod gap;
+/// Configurations, and what is said of them.
+mod golden;
 /// What was answered is not asked again.
 mod guard;
 /// What is sent when nothing was for a while.
