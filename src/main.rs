@@ -11,7 +11,7 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 use respool::{
     app::App,
-    command::{self, check::Say},
+    command::{self, check::Say, explain::Target},
     config::{Config, Flags, Severity},
     dice::Dice,
     drain::Drain,
@@ -84,6 +84,15 @@ struct Check {
     /// Print all of it, with what holds by default, as a file that comes to the same
     #[arg(long)]
     effective: bool,
+    /// Say what becomes of a request for this URL: its route, its key, its window, who is asked, who gets ids and why not
+    #[arg(long, value_name = "URL", value_parser = command::explain::target, conflicts_with = "effective")]
+    explain: Option<Target>,
+    /// The method of that request
+    #[arg(long, requires = "explain", default_value = "GET")]
+    method: http::Method,
+    /// A header of that request, such as 'Authorization: Bearer x'; may be repeated
+    #[arg(long, value_name = "HEADER", requires = "explain", value_parser = command::explain::header)]
+    header: Vec<(http::HeaderName, http::HeaderValue)>,
 }
 
 #[derive(Args)]
@@ -121,9 +130,13 @@ fn main() -> ExitCode {
 }
 
 fn check(arguments: Check) -> Result<ExitCode, Box<dyn Error>> {
-    let Check { file, upstream, effective } = arguments;
+    let Check { file, upstream, effective, explain, method, header } = arguments;
     let flags = Flags { upstream, config: file, ..Flags::default() };
-    let say = if effective { Say::Effective } else { Say::Ok };
+    let say = match explain {
+        Some(target) => Say::Explain(Box::new(command::explain::request(target, method, header))),
+        None if effective => Say::Effective,
+        None => Say::Ok,
+    };
     let fine = command::check::run((&flags, &env), &say, &mut io::stdout(), (&mut io::stderr(), colour()))?;
     Ok(if fine { ExitCode::SUCCESS } else { ExitCode::from(WRONG) })
 }

@@ -2,15 +2,20 @@
 
 use std::io::{self, Write};
 
+use http::request::Parts;
+
+use super::explain::explain;
 use crate::config::{self, Config, Env, Faults, Flags, Severity};
 
 /// What is to be said of a configuration that nothing is wrong with.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Say {
     /// That it is so.
     Ok,
     /// All of it, with what holds by default.
     Effective,
+    /// What it makes of a request.
+    Explain(Box<Parts>),
 }
 
 /// Reads what `respool` with these flags would, with what the environment says beside it, and draws all that is wrong with
@@ -46,6 +51,10 @@ fn said(flags: &Flags, env: &Env<'_>, say: &Say) -> Result<(Config, String), Fau
     let said = match say {
         Say::Ok => "ok\n".to_owned(),
         Say::Effective => config::effective(flags, env, file)?,
+        Say::Explain(request) => {
+            let outline = file.map(|(name, text)| config::outline(name, text)).unwrap_or_default();
+            explain(&config, &outline, request)
+        }
     };
     Ok((config, said))
 }

@@ -45,7 +45,7 @@ pub fn effective(flags: &Flags, env: &Env<'_>, file: Option<(&str, &str)>) -> Re
 }
 
 /// What is written, presets among it. It was read before, so that nothing is wrong with it.
-fn unfolded(text: &str) -> Table {
+pub(super) fn unfolded(text: &str) -> Table {
     let found = Found::default();
     let Ok(mut table) = DeTable::parse(text) else { return Table::new() };
     presets::unfold(table.get_mut(), Source { name: "", text, found: &found });

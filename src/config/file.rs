@@ -160,7 +160,7 @@ pub(super) struct Route {
     #[schemars(extend("default" = "15s"))]
     pub(super) heartbeat: Option<Spanned<Length>>,
     /// What it is: "comment", "comment-frame" (with a blank line behind it), or "event:NAME".
-    #[schemars(extend("default" = "comment", "pattern" = "^(comment|comment-frame|event:.*[^ ].*)$"))]
+    #[schemars(extend("default" = "comment", "examples" = ["comment", "comment-frame", "event:beat"]))]
     pub(super) heartbeat_shape: Option<Spanned<Text>>,
     /// Up to how many bytes it is filled, where something on the way holds small writes; at most "64KiB". By default none.
     pub(super) heartbeat_pad: Option<Spanned<Size>>,
@@ -186,7 +186,7 @@ pub(super) struct Route {
     pub(super) keep_ids_of: Option<Spanned<Texts>>,
     /// Where an event's type stands: in its `event` field ("event"), or in its data, by a JSON pointer such as "/type".
     #[serde(rename = "type")]
-    #[schemars(extend("default" = "event", "pattern" = "^(event|/.*)$"))]
+    #[schemars(extend("default" = "event", "examples" = ["event", "/type"]))]
     pub(super) kind: Option<Spanned<Text>>,
     /// Types after which nothing from before is to be had: whoever comes back with an id from before finds a gap.
     pub(super) reset: Option<Spanned<Texts>>,

@@ -31,6 +31,7 @@ mod heartbeat;
 mod hidden;
 mod key;
 mod limits;
+mod outline;
 mod path;
 mod presets;
 mod route;
@@ -48,6 +49,7 @@ mod written;
 pub use effective::effective;
 pub use fault::{Fault, Place};
 pub use faults::{Faults, Severity};
+pub use outline::{Outline, outline};
 pub use schema::schema;
 pub use sources::{Env, Flags};
 

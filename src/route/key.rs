@@ -2,7 +2,7 @@
 
 use std::{fmt, hash::Hasher};
 
-use http::{HeaderMap, HeaderName, Uri, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, request::Parts};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::{KeyPart, Mode, Route, query::decoded};
@@ -134,20 +134,47 @@ impl Sum {
         self.part(&KeyPart::Host, request, query);
         self.part(&KeyPart::Path, request, query);
         self.part(&KeyPart::Query, request, query);
-        let own_origin = has_own_origin(request);
-        // Sorted, for a client may send its headers in another order when it comes back; the lines of one header
-        // stay in order.
-        let mut headers: Vec<_> = request
-            .headers
-            .iter()
-            .filter(|(name, _)| !is_harmless(name) && (*name != header::ORIGIN || !own_origin))
-            .collect();
-        headers.sort_by_key(|(name, _)| name.as_str());
-        for (name, value) in headers {
+        for (name, value) in headers_that_count(request) {
             self.add(name.as_str().as_bytes());
             self.add(value.as_bytes());
         }
     }
+}
+
+/// Sorted, for a client may send its headers in another order when it comes back; the lines of one header stay in order.
+fn headers_that_count(request: &Parts) -> Vec<(&HeaderName, &HeaderValue)> {
+    let own_origin = has_own_origin(request);
+    let counts = |name: &HeaderName| !is_harmless(name) && (*name != header::ORIGIN || !own_origin);
+    let mut headers: Vec<_> = request.headers.iter().filter(|(name, _)| counts(name)).collect();
+    headers.sort_by_key(|(name, _)| name.as_str());
+    headers
+}
+
+/// What of a request counts for its key on a route, and the values that it has of each: none, where it has no such part.
+/// For showing; the key itself is made by a [`Keyer`].
+#[must_use]
+pub fn counted(route: &Route, request: &Parts) -> Vec<(KeyPart, Vec<Vec<u8>>)> {
+    let query = route.cursor_query.without(request.uri.query().unwrap_or_default());
+    let all = || {
+        let mut headers: Vec<_> =
+            headers_that_count(request).into_iter().map(|(name, _)| name.clone()).collect();
+        headers.dedup();
+        let parts = [KeyPart::Host, KeyPart::Path, KeyPart::Query];
+        parts.into_iter().chain(headers.into_iter().map(KeyPart::Header)).collect()
+    };
+    let owned = |values: &mut dyn Iterator<Item = &[u8]>| values.map(<[u8]>::to_vec).collect::<Vec<_>>();
+    let values = |part: &KeyPart| match part {
+        KeyPart::Host => vec![host(&request.uri, &request.headers).into_bytes()],
+        KeyPart::Path => vec![request.uri.path().as_bytes().to_vec()],
+        KeyPart::Query => {
+            Some(query.as_bytes().to_vec()).into_iter().filter(|query| !query.is_empty()).collect()
+        }
+        KeyPart::Parameter(name) => owned(&mut parameters(&query, name)),
+        KeyPart::Header(name) => owned(&mut lines(&request.headers, name)),
+        KeyPart::Cookie(name) => owned(&mut cookies(&request.headers, name)),
+    };
+    let parts = route.key.clone().unwrap_or_else(all);
+    parts.into_iter().map(|part| (part.clone(), values(&part))).collect()
 }
 
 pub(super) fn host(uri: &Uri, headers: &HeaderMap) -> String {

@@ -9,7 +9,7 @@ mod query;
 mod rotation;
 mod set_cookie;
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::HeaderMap;
 
@@ -20,7 +20,7 @@ pub use gap::GapEvent;
 pub use heartbeat::{Heartbeat, Shape};
 pub use jar::{Carried, Cookies, Jar};
 pub(crate) use key::has_own_origin;
-pub use key::{Identity, Key, Keyer};
+pub use key::{Identity, Key, Keyer, counted};
 pub use query::CursorQuery;
 
 /// What the operator says of the requests whose path matches.
@@ -152,6 +152,20 @@ pub enum KeyPart {
     Header(http::HeaderName),
     /// One cookie.
     Cookie(String),
+}
+
+/// As it is written.
+impl fmt::Display for KeyPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host => f.write_str("host"),
+            Self::Path => f.write_str("path"),
+            Self::Query => f.write_str("query"),
+            Self::Parameter(name) => write!(f, "query:{name}"),
+            Self::Header(name) => write!(f, "header:{name}"),
+            Self::Cookie(name) => write!(f, "cookie:{name}"),
+        }
+    }
 }
 
 /// Who says whether a client may join a shared stream.

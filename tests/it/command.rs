@@ -166,3 +166,29 @@ fn the_drain_button_ends_it_and_no_other_page_presses_it() {
     assert!(drained.starts_with("HTTP/1.1 200 ") && drained.ends_with("draining\n"), "{drained}");
     assert_eq!(running.child.wait().unwrap().code(), Some(0));
 }
+
+#[test]
+fn check_says_what_a_file_comes_to_and_what_becomes_of_a_request() {
+    let path =
+        file("told", "upstream = \"http://127.0.0.1:9000\"\n[[route]]\npath = \"/a\"\nmode = \"shared\"\n");
+    let name = path.to_str().unwrap();
+    let said = |arguments: &[&str]| {
+        let output = respool(arguments).output().unwrap();
+        assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0), "{arguments:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let effective = said(&["check", name, "--effective"]);
+    assert!(
+        effective.contains("\nmode = \"shared\"\n")
+            && effective.contains("\nadmit = \"upstream\"  # default\n")
+    );
+    let told = said(&["check", name, "--explain", "/a", "--method", "POST", "--header", "X-A: 1"]);
+    assert!(told.contains(&format!("/a, {name}:2:1\n")) && told.contains("it is no GET"), "{told}");
+    std::fs::remove_file(path).unwrap();
+    // Without a file, what holds by default.
+    let told = said(&["check", "--upstream", "http://127.0.0.1:9", "--explain", "http://here/a?b=c"]);
+    assert!(told.contains("no route matches this path") && told.contains("host: here\n"), "{told}");
+    for wrong in [["--explain", "a b"], ["--method", "GET"], ["--header", "a: b"]] {
+        assert_eq!(respool(&["check"]).args(wrong).output().unwrap().status.code(), Some(2), "{wrong:?}");
+    }
+}

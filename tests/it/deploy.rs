@@ -4,7 +4,7 @@ use std::{process::Command, time::Duration};
 
 use respool::config::{Config, Flags};
 
-const EXAMPLE: &str = include_str!("../../deploy/respool.toml");
+pub(super) const EXAMPLE: &str = include_str!("../../deploy/respool.toml");
 const SERVERS: &str = include_str!("../../deploy/servers.md");
 /// An example for each preset, by its name, and the routes that it comes to, written out.
 const PRESETS: [(&str, &str, &str); 4] = [
@@ -21,7 +21,7 @@ fn load(text: &str) -> Config {
 }
 
 /// An example with its keys that are commented out: those without a space after the mark.
-fn uncommented(example: &'static str) -> String {
+pub(super) fn uncommented(example: &'static str) -> String {
     let line = |line: &'static str| match line.strip_prefix('#') {
         Some(key) if key.starts_with(|first: char| first.is_ascii_lowercase()) => key,
         _ => line,

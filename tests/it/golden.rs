@@ -5,7 +5,10 @@
 
 use std::{fs, path::PathBuf};
 
-use respool::config::{self, Config, Env, Flags, Severity};
+use respool::{
+    command::explain,
+    config::{self, Config, Env, Flags, Severity},
+};
 
 fn cases() -> Vec<PathBuf> {
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/golden");
@@ -113,4 +116,42 @@ fn what_flags_and_the_environment_say_is_in_it() {
     ] {
         assert!(effective.contains(line), "{effective}");
     }
+}
+
+/// What is asked of `routes.toml`: a method, a URL, headers.
+const REQUESTS: [(&str, &str, &[&str]); 9] = [
+    (
+        "GET",
+        "http://127.0.0.1:8080/rooms/7/events?room=SECRET&x=SECRET",
+        &["X-Dir: SECRET", "Cookie: sid=SECRET; a=b"],
+    ),
+    ("POST", "/rooms/7/events", &["Content-Type: application/json"]),
+    ("GET", "/rooms/7/events", &["Origin: http://other", "Host: here"]),
+    ("GET", "/pinned", &["Accept: text/event-stream", "Cache-Control: no-cache", "Last-Event-ID: 42"]),
+    ("GET", "/hidden", &["Accept: text/event-stream"]),
+    ("POST", "/v1/completions", &["Authorization: Bearer SECRET", "Host: here", "X-Tenant: SECRET"]),
+    ("HEAD", "/quiet", &[]),
+    ("GET", "/quiet", &[]),
+    ("GET", "/x/../secret", &["Upgrade: websocket"]),
+];
+
+#[test]
+fn what_becomes_of_a_request_is_explained() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/golden");
+    let text = fs::read_to_string(format!("{directory}/routes.toml")).unwrap();
+    let config = Config::resolve(&NOTHING, &env, Some(("routes.toml", &text))).unwrap();
+    let outline = config::outline("routes.toml", &text);
+    let mut now = String::new();
+    for (method, url, headers) in REQUESTS {
+        let headers = headers.iter().map(|header| explain::header(header).unwrap()).collect();
+        let request = explain::request(explain::target(url).unwrap(), method.parse().unwrap(), headers);
+        now.push_str(&explain::explain(&config, &outline, &request));
+        now.push('\n');
+    }
+    let beside = format!("{directory}/explained.txt");
+    if std::env::var_os("RESPOOL_ACCEPT").is_some() {
+        fs::write(&beside, &now).unwrap();
+    }
+    assert_eq!(now, fs::read_to_string(&beside).unwrap_or_default(), "if that is right: RESPOOL_ACCEPT=1");
+    assert!(!now.contains("SECRET") && !now.contains("resolved"), "{now}");
 }

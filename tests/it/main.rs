@@ -88,6 +88,8 @@ mod retry;
 mod review;
 /// What becomes of events by their types.
 mod rules;
+/// The schema of the configuration: complete, and as strict as what reads the file.
+mod schema;
 /// Shared streams: one upstream connection for all, each client admitted, a new generation when it is lost.
 mod shared;
 /// A seeded world: many clients, cuts, stalls, losses and clock jumps, with invariants after each step.

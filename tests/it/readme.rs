@@ -12,7 +12,7 @@ use std::{
 };
 
 use respool::{
-    config::{Config, Flags},
+    config::{Config, Flags, Severity},
     metrics::Metrics,
 };
 
@@ -85,7 +85,7 @@ fn each_command_is_understood() {
 
 #[test]
 fn flags_and_variables_are_those_of_the_help() {
-    let help = help(&[]);
+    let (help, check) = (help(&[]), help(&["check"]));
     let mut had = BTreeSet::new();
     for row in table("flag") {
         let (flag, variable) = (row[0].trim_matches('`'), row[1].trim_matches('`'));
@@ -98,7 +98,11 @@ fn flags_and_variables_are_those_of_the_help() {
     let all: BTreeSet<_> = all.filter(|flag| !["--help", "--version"].contains(flag)).collect();
     assert_eq!(had, all);
     for flag in quoted(&prose()).filter(|text| text.starts_with("--")) {
-        assert!(all.contains(flag.split(' ').next().unwrap()), "{flag}");
+        let flag = flag.split(' ').next().unwrap();
+        assert!(
+            all.contains(flag) || check.contains(&format!("{flag} ")) || check.contains(&format!("{flag}\n")),
+            "{flag}"
+        );
     }
 }
 
@@ -107,6 +111,16 @@ fn each_configuration_loads() {
     for block in blocks("toml") {
         assert!(resolve(block).warnings.is_empty(), "{block}");
     }
+}
+
+#[test]
+fn a_fault_is_drawn_as_it_is_shown() {
+    let drawn = blocks("text")[0];
+    // The one line of the file that is shown, and what stands above it.
+    let line = drawn.lines().find_map(|line| line.strip_prefix("5 | ")).unwrap();
+    let file = format!("{UPSTREAM}\n[[route]]\npath = \"/feed\"\n{line}\n");
+    let faults = Config::resolve(&Flags::default(), &|_| None, Some(("respool.toml", &file))).unwrap_err();
+    assert_eq!(faults.render(Severity::Error, false), drawn);
 }
 
 #[test]
