@@ -85,10 +85,14 @@ pub fn explain(config: &Config, outline: &[Outline], request: &Parts) -> String 
     }
     lines.say("ids", ids(route));
     lines.say("browser", prime(route, request));
+    if config.stumbling.includes(&request.headers) {
+        lines.say("frames", "none without data: its User-Agent is one of `stumbling`");
+    }
     key(&mut lines, route, request);
     admission(&mut lines, route, request);
     lines.say("window", &window(route));
     lines.say("kept", &kept(route));
+    lines.say("when quiet", &quiet(route));
     lines.say("comes back", &comes_back(route, request));
     rules(&mut lines, written);
     lines.say("answer", "all of this if the upstream answers 200 with text/event-stream, neither compressed nor of a known length; anything else passes");
@@ -250,6 +254,13 @@ fn kept(route: &Route) -> String {
     match &route.pin {
         Some(pin) => format!("always: {} is subscribed at start", pin.target),
         None => format!("for {} after its last client has gone", humantime::format_duration(route.linger)),
+    }
+}
+
+fn quiet(route: &Route) -> String {
+    match &route.heartbeat {
+        Some(heartbeat) => format!("a heartbeat every {}", humantime::format_duration(heartbeat.every)),
+        None => "nothing: `heartbeat = \"none\"`".to_owned(),
     }
 }
 

@@ -624,6 +624,16 @@ fn columns_count_characters() {
     refused("# é ü\r\nhost = \"ö\"", "r.toml:3:8: `ö` is not known here; write \"keep\" or \"upstream\"");
 }
 
+#[test]
+fn colours_are_for_who_wants_them() {
+    let faults = resolve("upstream = \u{1b}[31m", &Flags::default(), &[]).unwrap_err();
+    assert!(faults.render(Severity::Error, true).contains("\u{1b}[91m"));
+    // What is written is not what moves a terminal's cursor.
+    assert!(
+        !faults.render(Severity::Error, false).contains('\u{1b}') && !faults.to_string().contains('\u{1b}')
+    );
+}
+
 /// What is warned of in a route of this mode.
 fn warnings(mode: &str, rest: &str) -> Vec<String> {
     let file = format!("{UPSTREAM}[[route]]\npath = \"/a\"\nmode = \"{mode}\"\n{rest}");
@@ -780,6 +790,33 @@ proptest::proptest! {
             assert!(drawn.matches("help").count() >= 2 * faults.len(), "{drawn}");
         }
     }
+}
+
+/// The example with another line in the place of one that says a key.
+#[track_caller]
+fn one_fault_in_the_example(line_of: impl Fn(&str, &str) -> String) {
+    let example: String = example().into_iter().collect();
+    let lines: Vec<_> = example.lines().collect();
+    let mut said = 0;
+    for (n, line) in lines.iter().enumerate() {
+        let Some((key, value)) = line.split_once(" = ").filter(|(key, _)| !key.contains([' ', '#'])) else {
+            continue;
+        };
+        let wrong = line_of(key, value);
+        let mut text = lines.clone();
+        text[n] = &wrong;
+        let faults = resolve(&text.join("\n"), &Flags::default(), &[]).unwrap_err();
+        assert!(faults.len() == 1, "{wrong}: {faults}");
+        assert!(faults.to_string().starts_with(&format!("r.toml:{}:", n + 1)), "{wrong}: {faults}");
+        said += 1;
+    }
+    assert!(said > 50);
+}
+
+#[test]
+fn a_fault_is_no_other_ones_shadow() {
+    one_fault_in_the_example(|key, _| format!("{key} = 2.5"));
+    one_fault_in_the_example(|key, value| format!("{key}s = {value}"));
 }
 
 #[test]

@@ -119,7 +119,7 @@ fn what_flags_and_the_environment_say_is_in_it() {
 }
 
 /// What is asked of `routes.toml`: a method, a URL, headers.
-const REQUESTS: [(&str, &str, &[&str]); 9] = [
+const REQUESTS: [(&str, &str, &[&str]); 10] = [
     (
         "GET",
         "http://127.0.0.1:8080/rooms/7/events?room=SECRET&x=SECRET",
@@ -130,6 +130,7 @@ const REQUESTS: [(&str, &str, &[&str]); 9] = [
     ("GET", "/pinned", &["Accept: text/event-stream", "Cache-Control: no-cache", "Last-Event-ID: 42"]),
     ("GET", "/hidden", &["Accept: text/event-stream"]),
     ("POST", "/v1/completions", &["Authorization: Bearer SECRET", "Host: here", "X-Tenant: SECRET"]),
+    ("GET", "/pinned", &["User-Agent: OpenAI/Python 1.2", "Last-Event-ID: r60b9lf41arm0pbgo2v8g0000-2"]),
     ("HEAD", "/quiet", &[]),
     ("GET", "/quiet", &[]),
     ("GET", "/x/../secret", &["Upgrade: websocket"]),
