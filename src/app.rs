@@ -1,9 +1,6 @@
 //! The composition root: from a configuration to what serves clients. The only file that knows everyone.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::SystemTime};
 
 use tower::util::BoxCloneSyncService;
 
@@ -19,7 +16,7 @@ use crate::{
     },
     registry::{Limits, Registry},
     reload::Record,
-    route::{Cookies, Mode, Routes},
+    route::{Cookies, Routes},
     server::Server,
 };
 
@@ -39,7 +36,7 @@ impl App {
     #[must_use]
     pub fn new(config: &Config, dial: Arc<dyn Dial>, dice: Dice, metrics: Metrics, drain: Drain) -> Self {
         let routes = Routes::new(config.routes.clone());
-        let cookies = Cookies::new(dice.secret(), longest_linger(&routes));
+        let cookies = Cookies::new(dice.secret(), routes.longest_private_linger());
         let forward = Forward::with_dial(dial, config.upstream.authority(), config.forward);
         let forward = Rotating::new(forward, cookies.clone());
         let limits = Limits {
@@ -113,10 +110,4 @@ impl App {
     pub fn record(&self) -> &Record {
         &self.record
     }
-}
-
-/// How long a private stream waits for its client at most.
-fn longest_linger(routes: &Routes) -> Duration {
-    let private = routes.iter().filter(|route| route.mode == Mode::Private);
-    private.map(|route| route.linger).max().unwrap_or_default()
 }

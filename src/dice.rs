@@ -7,8 +7,11 @@ use std::{
 
 use rand::{
     Rng, SeedableRng,
-    rngs::{StdRng, SysError, SysRng},
+    rngs::{StdRng, SysRng},
 };
+
+/// The operating system gives no randomness.
+pub use rand::rngs::SysError;
 
 use crate::id::Generation;
 

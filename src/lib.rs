@@ -53,6 +53,7 @@
 //! log:
 //! config: admin net proxy route rules server window
 //! app: config dice drain metrics net proxy registry reload route server
+//! layer: body config dice fault metrics net proxy registry route server
 //! command: admin app body config dice drain head id metrics net route server sse
 //! ```
 
@@ -86,3 +87,4 @@ pub mod config;
 
 pub mod app;
 pub mod command;
+pub mod layer;

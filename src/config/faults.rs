@@ -28,7 +28,7 @@ pub enum Severity {
 
 impl Faults {
     /// Sorts them; what is said twice of one place is said once.
-    pub(super) fn new(mut list: Vec<Fault>, text: &str) -> Self {
+    pub(crate) fn new(mut list: Vec<Fault>, text: &str) -> Self {
         list.sort_by_key(|fault| fault.place.order());
         list.dedup();
         Self { list, text: hidden::hidden(text) }

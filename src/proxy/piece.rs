@@ -9,7 +9,7 @@ use std::{
     task::{Context, Waker},
 };
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, BufMut as _, Bytes, BytesMut};
 use smallvec::SmallVec;
 
 /// Whole frames on their way to a client: one chunk, in one write.
@@ -18,20 +18,30 @@ pub struct Piece {
     parts: SmallVec<[Bytes; 1]>,
     /// The part that is being written.
     at: usize,
-    _landing: Option<Landing>,
+    landing: Option<Landing>,
 }
 
 impl Piece {
     /// Bytes that nobody waits to see written.
     #[must_use]
     pub fn relayed(bytes: Bytes) -> Self {
-        Self { parts: SmallVec::from_buf([bytes]), at: 0, _landing: None }
+        Self { parts: SmallVec::from_buf([bytes]), at: 0, landing: None }
     }
 
     /// Frames that are in flight until they are written.
     #[must_use]
     pub fn of(parts: SmallVec<[Bytes; 1]>, flight: &Flight) -> Self {
-        Self { parts, at: 0, _landing: Some(flight.start()) }
+        Self { parts, at: 0, landing: Some(flight.start()) }
+    }
+
+    /// All of it as one run of bytes, in flight until no handle of them is left.
+    #[must_use]
+    pub fn into_bytes(mut self) -> Bytes {
+        let whole = self.copy_to_bytes(self.remaining());
+        match self.landing.take() {
+            Some(landing) => Bytes::from_owner(Landed { whole, _landing: landing }),
+            None => whole,
+        }
     }
 }
 
@@ -42,6 +52,18 @@ impl Buf for Piece {
 
     fn chunk(&self) -> &[u8] {
         self.parts.get(self.at).map_or(&[], |part| part)
+    }
+
+    fn copy_to_bytes(&mut self, len: usize) -> Bytes {
+        // A single part is handed on as it is.
+        match self.parts.get_mut(self.at) {
+            Some(part) if part.len() >= len => part.split_to(len),
+            _ => {
+                let mut whole = BytesMut::with_capacity(len);
+                whole.put(self.take(len));
+                whole.freeze()
+            }
+        }
     }
 
     fn advance(&mut self, mut by: usize) {
@@ -78,6 +100,18 @@ struct State {
 
 #[derive(Debug)]
 struct Landing(Flight);
+
+/// Bytes that have landed when they are dropped.
+struct Landed {
+    whole: Bytes,
+    _landing: Landing,
+}
+
+impl AsRef<[u8]> for Landed {
+    fn as_ref(&self) -> &[u8] {
+        &self.whole
+    }
+}
 
 impl Flight {
     fn start(&self) -> Landing {

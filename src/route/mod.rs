@@ -216,6 +216,13 @@ impl Routes {
         self.0.iter().find(|route| route.path.as_ref().is_none_or(|glob| plain && glob.is_match(path)))
     }
 
+    /// How long a private stream waits for its client at most.
+    #[must_use]
+    pub fn longest_private_linger(&self) -> Duration {
+        let private = self.iter().filter(|route| route.mode == Mode::Private);
+        private.map(|route| route.linger).max().unwrap_or_default()
+    }
+
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Route>> {
         self.0.iter()

@@ -52,6 +52,8 @@ mod hidden;
 mod hygiene;
 /// Which requests share a stream, and which never may.
 mod identity;
+/// Replay for the handlers of a Rust server.
+mod layer;
 /// The import table in `src/lib.rs` is what the sources do.
 mod layers;
 /// Memory, lingering connections, streams: bounded by configuration, whatever clients and upstreams do.
