@@ -45,6 +45,9 @@ const FULL: Scale =
 const QUICK: Scale =
     Scale { rounds: 1, clients: 100, events: 10, idle: 200, resumes: 5, retained: 5_000, part: 100 };
 
+/// How many clients ask for a stream of their own at once: no more than the source's backlog takes.
+const PARTY: usize = 20;
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     if let [command, upstream, clients] = &arguments[..]
@@ -163,7 +166,7 @@ fn resume(scale: &Scale, table: &mut Table) {
     }
 }
 
-/// What a client of a shared stream costs that waits for the next event.
+/// What a client costs that waits for the next event.
 fn idle(scale: &Scale, table: &mut Table) {
     let clients = scale.idle.min(measure::descriptors().saturating_sub(100));
     for _ in 0..scale.rounds {
@@ -175,6 +178,19 @@ fn idle(scale: &Scale, table: &mut Table) {
         world.steady(3, 5);
         let each = (world.memory() - before) / clients as f64;
         table.add("memory of an idle client of a shared stream", "KB", Some(14.0), each / 1024.0);
+    }
+    for _ in 0..scale.rounds {
+        let mut world = World::respool(1000);
+        world.join("/private", 10);
+        world.steady(3, 50);
+        let before = world.memory();
+        let parties = scale.idle / PARTY / 5;
+        for _ in 0..parties {
+            world.join("/private", PARTY);
+        }
+        world.steady(3, 5);
+        let each = (world.memory() - before) / (parties * PARTY) as f64;
+        table.add("... with a stream of its own", "KB", Some(50.0), each / 1024.0);
     }
 }
 

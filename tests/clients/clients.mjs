@@ -1,5 +1,8 @@
 // Every client that can be had, through respool, against an event server that never heard of ids: cuts, silence, a
-// restart of respool, and an outage of the server. Each client has a stream of its own.
+// restart of respool, an outage of the server, and the server itself in the place of respool. Each client has a stream of its
+// own.
+
+import { readFileSync } from "node:fs";
 
 import { installed, kinds, servePage, start } from "./kinds.mjs";
 import { Origin, Relay, Respool, check, eventually, fail, main, numbered, same, sleep, todo, whole } from "./world.mjs";
@@ -128,11 +131,52 @@ async function outage() {
   await comesBack("an outage of five seconds", 30);
 }
 
+/** What deploy/clients.md says of a client that goes to the server itself. */
+function said(client) {
+  const doc = readFileSync(new URL("clients.md", import.meta.url), "utf8");
+  const chapter = doc.split("## Without respool again")[1] ?? "";
+  const row = chapter.split("\n").find((line) => line.startsWith(`| ${of(client)} |`));
+  return row?.slice(2, -2).split(" | ").slice(1);
+}
+
+/** The server itself is where respool was: what becomes of the ids that we gave. */
+async function removal() {
+  await allHeard("the outage");
+  same("respool ends with 0 when told to", await respool.stop(), 0);
+  relay.down();
+  origin.brought.clear();
+  await relay.up(origin.port);
+  const heard = async (...more) => {
+    for (const client of clients) {
+      await eventually(() => relay.streams(path(client)).length === 1, `return of ${of(client)}`, 30);
+    }
+    origin.say(...more);
+    for (const client of clients) {
+      await eventually(() => client.last === origin.n, `event for ${of(client)} from the bare server`);
+    }
+  };
+  const cut = () => Promise.all(clients.map((client) => relay.cutEach(path(client), 1, 0, 0.9)));
+  await heard();
+  await cut();
+  await heard();
+  await cut();
+  await heard("id:");
+  await cut();
+  await heard();
+  for (const client of clients) {
+    const name = `${of(client)}, without respool again`;
+    const [first, ...later] = origin.brought.get(path(client));
+    check(`${name}: it brings its last id`, numbered([first]));
+    const becomes = later.slice(1).map((id) => ({ [first]: "brought", "": "gone" })[id] ?? id);
+    same(`${name}: deploy/clients.md says what becomes of it`, becomes, said(client));
+    same(`${name}: it did not give up`, client.over, false);
+  }
+}
+
 async function close() {
   clients.forEach((client) => client.stop());
   relay.stop();
-  same("respool ends with 0 when told to", await respool.stop(), 0);
   origin.stop();
 }
 
-await main(100, open, cuts, silence, drain, outage, close);
+await main(130, open, cuts, silence, drain, outage, removal, close);

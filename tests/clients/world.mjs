@@ -30,6 +30,8 @@ export class Origin {
   open = new Map();
   /** How many requests brought an id: ours must not come here, and the server has none. */
   ids = 0;
+  /** The ids that were brought to a path, by a header or in the query, one after the other; "" where there was none. */
+  brought = new Map();
   /** The one other origin whose pages may come here, and how often a browser asked whether they may. */
   allowed;
   preflights = 0;
@@ -88,6 +90,8 @@ export class Origin {
     this.asked.set(path, (this.asked.get(path) ?? 0) + 1);
     this.open.set(path, (this.open.get(path) ?? 0) + 1);
     if (request.get("last-event-id")) this.ids += 1;
+    const id = request.get("last-event-id") ?? request.query.lastEventId ?? "";
+    this.brought.set(request.path, [...(this.brought.get(request.path) ?? []), id]);
     response.set({ "Content-Type": "text/event-stream", "Cache-Control": "no-cache" });
     if (this.beats) response.write("retry: 200\n\n");
     else response.flushHeaders();
@@ -107,10 +111,10 @@ export class Origin {
     clearInterval(this.#mouth);
   }
 
-  /** One event: in lines that end as they like, with a comment in between now and then. */
-  say() {
+  /** One event: in lines that end as they like, with a comment in between now and then; and with more of them. */
+  say(...more) {
     const n = ++this.n;
-    const lines = [`data: {"n":${n},`, ...(n % 5 ? [] : [": in between"]), `data: "text":"${text(n)}"}`];
+    const lines = [`data: {"n":${n},`, ...(n % 5 ? [] : [": in between"]), `data: "text":"${text(n)}"}`, ...more];
     // Frames with nothing but this would be events to some clients.
     if (!this.beats) lines.unshift("retry: 200");
     const frame = (end) => lines.join(end) + end + end;

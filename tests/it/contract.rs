@@ -368,7 +368,7 @@ a graceful shutdown
 ";
 
 /// The names of all tests.
-fn tests(at: &Path, into: &mut BTreeSet<String>) {
+pub(super) fn tests(at: &Path, into: &mut BTreeSet<String>) {
     for entry in fs::read_dir(at).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
@@ -392,7 +392,7 @@ fn tests_in(text: &str, into: &mut BTreeSet<String>) {
 }
 
 /// The rows of a table, each with the names below it.
-fn rows(table: &str) -> Vec<(&str, Vec<&str>)> {
+pub(super) fn rows(table: &str) -> Vec<(&str, Vec<&str>)> {
     let mut rows: Vec<(&str, Vec<&str>)> = Vec::new();
     for line in table.lines().skip(1) {
         match line.strip_prefix("  ") {

@@ -267,7 +267,7 @@ fn the_admin_answers_as_it_is_said() {
 
 /// An event server of a few lines: whoever connects gets an event every few milliseconds. It sends no ids, and knows
 /// none.
-fn event_server() -> SocketAddr {
+pub(super) fn event_server() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let serve = |socket: TcpStream| {

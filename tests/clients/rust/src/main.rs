@@ -18,7 +18,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     while let Some(item) = stream.next().await {
         match item {
             Ok(SSE::Event(event)) => {
-                println!("event {} {}", event.id.as_deref().unwrap_or("-"), event.data.replace('\n', " "));
+                let id = event.id.as_deref().filter(|id| !id.is_empty()).unwrap_or("-");
+                println!("event {id} {}", event.data.replace('\n', " "));
             }
             Ok(SSE::Connected(_) | SSE::Comment(_)) => {}
             Err(error) => println!("error {error}"),

@@ -1,0 +1,172 @@
+//! Which tests show what the pages' tables say.
+
+/// Which tests show what a row of a page's table says. A row begins as this does.
+pub(super) const SHOWN: &str = "
+modes.md a new client
+  each_private_client_has_an_upstream_connection_of_its_own
+  two_hundred_clients_are_one_upstream_connection_and_see_the_same_ids
+modes.md a client comes back
+  the_upstream_is_asked_once_however_often_the_client_comes_back
+  a_refusal_on_resume_is_passed_on_and_not_one_event_with_it
+modes.md no client is there
+  a_client_that_got_an_id_is_waited_for_as_long_as_linger_says nothing_is_left_when_linger_is_over
+  a_pinned_stream_is_subscribed_at_start_and_never_let_go
+modes.md a client reads slowly
+  a_slow_client_holds_its_upstream_back_and_loses_nothing
+  case_1_a_burst_larger_than_the_window_cuts_nobody_who_was_caught_up
+modes.md the upstream loses the connection
+  case_8_a_session_whose_upstream_was_lost_serves_its_rest_and_cuts
+  pitfall_a_loss_is_a_break_clients_get_everything_are_cut_and_find_a_new_generation
+  with_hold_clients_stay_and_get_the_new_hello_with_the_new_fence
+  where_the_upstream_resumes_by_its_own_ids_nobody_notices_that_it_was_lost
+modes.md the upstream ends it properly
+  ends_are_ends_and_losses_are_cuts case_8_a_client_that_was_away_gets_the_rest_and_then_the_end
+  who_is_away_when_a_shared_stream_ends_finds_a_gap
+rules.md `hello`
+  each_new_client_gets_its_own_hello_with_its_fence_and_no_prime a_gapped_client_gets_exactly_one_with_the_fence
+  pitfall_a_resumed_client_gets_no_hello_and_it_is_never_replayed a_hello_comes_before_all_other_rules
+rules.md `reset`
+  who_is_there_gets_what_it_had_coming_then_the_reset_once_with_the_new_first_position
+  who_comes_back_from_before_finds_a_gap_and_is_served_as_a_new_client
+  a_reset_comes_before_a_guard_which_comes_before_ephemeral_and_retain
+rules.md a guard
+  what_was_answered_before_it_was_asked_is_not_asked
+  what_was_answered_while_a_client_was_away_is_not_in_its_replay
+rules.md `ephemeral`
+  ephemeral_types_are_live_and_never_replayed an_ephemeral_event_gets_no_id_and_takes_none_away
+rules.md `retain`
+  with_retain_only_those_types_are_kept_and_ephemeral_comes_first
+rules.md none
+  pitfall_every_type_is_retained_where_nothing_is_said
+rules.md `\"keep\"`
+  a_page_sees_ids_of_the_upstreams_as_without_us keep_is_ours_until_the_upstream_sends_an_id_of_its_own
+rules.md `\"replace\"`
+  replaced_ids_are_ours_whatever_the_upstream_sends
+rules.md `\"hidden\"`
+  a_page_sees_the_ids_that_the_upstream_sent_and_resumes_from_each_event
+answers.md `Respool-Resume`
+  a_stream_says_what_readme_lists
+answers.md `X-Accel-Buffering`
+  the_head_goes_out_at_once_with_what_a_stream_needs
+answers.md `Cache-Control`
+  the_head_goes_out_at_once_with_what_a_stream_needs
+answers.md a line `id: r
+  an_id_line_stands_right_before_the_blank_line_in_the_frames_own_line_end
+answers.md a frame that no page sees
+  a_prime_is_an_id_that_can_be_come_back_with only_an_event_source_is_primed
+answers.md a comment line
+  a_heartbeat_is_a_comment_line_between_frames
+answers.md a line `retry:
+  a_resumed_client_is_told_the_last_reconnection_time_again
+  each_client_is_told_a_time_of_its_own_in_its_first_frame
+answers.md a line `id: …` with the id
+  a_resumed_client_is_told_its_id_again_lest_an_event_without_one_take_it_away
+answers.md an event of your wording
+  a_gap_event_comes_first_to_a_gapped_client_and_to_nobody_else
+answers.md the server ends the stream
+  ends_are_ends_and_losses_are_cuts
+answers.md the upstream is lost, respool ends, the client is too slow
+  ends_are_ends_and_losses_are_cuts case_18_a_drain_cuts_between_frames_and_spreads_the_cuts
+  case_12_a_client_that_takes_nothing_is_cut_and_holds_nobody
+answers.md the server says no
+  the_no_of_the_upstream_is_the_no_of_the_client
+answers.md the server cannot be reached
+  an_event_source_is_held_and_then_cut_without_an_answer
+faults.md a client is cut anywhere
+  a_private_stream_cut_at_every_byte_loses_and_doubles_nothing
+  a_shared_stream_cut_at_every_byte_loses_and_doubles_nothing
+faults.md ... and is cut again
+  a_replay_that_is_cut_at_every_byte_is_resumed_too
+faults.md ... before it had an id
+  a_prime_is_an_id_that_can_be_come_back_with only_an_event_source_is_primed
+  a_client_that_got_no_id_is_not_waited_for
+faults.md ... after more than the window holds
+  a_gap_by_count pitfall_a_window_is_bounded_by_bytes_too
+  pitfall_a_window_that_age_has_emptied_proves_nothing
+faults.md ... after more than `linger`
+  a_client_that_got_an_id_is_waited_for_as_long_as_linger_says nothing_is_left_when_linger_is_over
+  a_pinned_stream_is_subscribed_at_start_and_never_let_go
+faults.md ... with another key
+  for_another_key_the_id_is_as_good_as_forged a_client_with_any_other_cookie_is_another
+faults.md a client's network dies
+  case_12_the_kernel_looks_after_half_open_clients
+  pitfall_a_quick_reconnect_takes_over_while_the_dead_connection_is_open
+faults.md a client reads slowly
+  a_slow_client_holds_its_upstream_back_and_loses_nothing
+  case_1_a_burst_larger_than_the_window_cuts_nobody_who_was_caught_up
+faults.md a client takes nothing
+  case_12_a_client_that_takes_nothing_is_cut_and_holds_nobody
+faults.md two clients come back with the same id
+  case_6_two_clients_with_one_id_both_go_on two_clients_with_one_id_of_a_shared_stream_both_go_on
+faults.md what a client asked for is no longer allowed
+  the_upstream_is_asked_once_however_often_the_client_comes_back
+  after_a_credential_is_revoked_a_resume_gets_the_upstreams_no_and_no_event
+faults.md it ends a stream properly
+  ends_are_ends_and_losses_are_cuts case_8_a_client_that_was_away_gets_the_rest_and_then_the_end
+  who_is_away_when_a_shared_stream_ends_finds_a_gap
+faults.md it is lost in a stream
+  case_8_a_session_whose_upstream_was_lost_serves_its_rest_and_cuts a_private_pump_never_reconnects
+  pitfall_a_loss_is_a_break_clients_get_everything_are_cut_and_find_a_new_generation
+faults.md ... with `on_break = \"hold\"`
+  with_hold_clients_stay_and_get_the_new_hello_with_the_new_fence
+  with_hold_a_gap_event_tells_them_where_there_is_no_hello_or_before_it
+faults.md ... with `upstream_resumes = true`
+  where_the_upstream_resumes_by_its_own_ids_nobody_notices_that_it_was_lost
+faults.md it is lost in the middle of an event
+  case_13_half_a_frame_at_the_end_is_dropped_where_we_stamp
+faults.md it cannot be reached for less
+  an_event_source_gets_the_answer_of_an_upstream_that_comes_back an_upstream_that_is_away_holds_all_who_wait_alike
+faults.md ... for longer
+  an_event_source_is_held_and_then_cut_without_an_answer it_is_cut_without_an_answer_when_hold_is_over
+  a_stream_whose_pump_is_down_serves_resumes_from_its_window
+  a_yes_that_is_remembered_serves_a_resume_while_the_upstream_is_away
+faults.md it answers 502 or 503
+  any_other_status_and_any_other_request_passes a_status_that_stands_for_nobody_holds_a_request_for_a_stream
+faults.md it says nothing for hours
+  there_is_no_time_limit_on_the_upstreams_head a_heartbeat_is_a_comment_line_between_frames
+faults.md it sends an event larger than
+  an_event_that_is_too_large_ends_the_stream_behind_all_that_came_before
+faults.md it sends an event of a type in `reset`
+  who_is_there_gets_what_it_had_coming_then_the_reset_once_with_the_new_first_position
+  who_comes_back_from_before_finds_a_gap_and_is_served_as_a_new_client
+faults.md it is told to end
+  case_18_a_drain_cuts_between_frames_and_spreads_the_cuts pitfall_an_id_from_before_a_restart_is_no_place_behind_it
+  cuts_are_spread_over_four_fifths_of_the_drain
+faults.md it is killed
+  a_kill_is_a_cut_and_then_a_gap
+faults.md the memory is full
+  all_windows_together_stay_within_the_budget_and_the_greediest_gives_way
+  case_9_those_without_clients_give_way_before_others
+  a_client_whose_unread_part_had_to_give_way_is_cut_and_finds_a_gap
+faults.md there are more streams
+  over_the_limit_of_streams_a_new_one_passes_without_ids
+faults.md there are more clients
+  over_the_limit_clients_wait_their_turn
+faults.md a stream is purged
+  after_a_purge_a_resume_is_a_gap_and_who_has_everything_goes_on a_session_is_purged_by_its_number_and_no_other_is
+faults.md more upstream connections linger
+  ten_thousand_clients_that_open_and_close_leave_so_many_connections_and_take_nobodys_window
+faults.md a fault in it
+  a_panic_takes_nothing_else_down
+faults.md data that is no JSON
+  what_has_no_type_where_a_rule_asks_for_one_is_retained_and_counted
+faults.md an upstream that sends no head
+  a_head_that_does_not_come_is_waited_for_and_counted a_head_that_nobody_waits_for_any_more_is_none
+faults.md an upstream that stalls in its hello
+  a_hello_that_comes_in_part_or_not_at_all_is_counted_and_holds_up_nobody_else
+faults.md an upstream that stalls in the middle of a frame
+  an_upstream_that_stalls_in_a_frame_is_counted_and_what_was_whole_is_there
+faults.md an id of the upstream's with a NUL
+  an_id_of_any_bytes_is_passed_on_and_found_again
+faults.md an empty id of the upstream's
+  an_upstream_that_resets_the_id_alone_takes_nobodys_place
+faults.md an id of the upstream's of any other bytes
+  an_id_of_any_bytes_is_passed_on_and_found_again
+faults.md an id that the upstream repeats
+  an_id_that_the_upstream_repeats_never_skips_an_event case_5_a_repeated_id_resumes_at_its_first_occurrence_and_is_counted
+faults.md a client's `Last-Event-ID` of any bytes
+  case_4_a_foreign_id_goes_to_the_upstream_with_its_client_whose_ids_are_the_upstreams_alone
+  pitfall_a_cursor_ahead_of_the_tail_is_a_gap_and_not_silence
+faults.md one that no head may have
+  a_last_event_id_that_no_head_may_have_is_refused
+";
