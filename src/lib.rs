@@ -53,7 +53,7 @@
 //! log:
 //! config: admin net proxy route rules server window
 //! app: config dice drain metrics net proxy registry reload route server
-//! command: admin app body config dice drain head id metrics net route server sse
+//! command: admin app body config dice drain head id metrics net route rules server sse
 //! ```
 
 pub mod dice;
