@@ -30,6 +30,8 @@ mod cursor;
 mod demo;
 /// The files in `deploy/` hold: the examples load, one of them is complete, the unit starts what exists.
 mod deploy;
+/// The doctor: a healthy path comes out clean, and each thing that can be wrong on the way is found.
+mod doctor;
 /// Beginning and end: limits, signals, drains, what is left of what was open.
 mod edges;
 /// The format against its naive twin: any stream, any chunking, torn anywhere.
