@@ -259,8 +259,3 @@ pub(super) const UNPROVEN: Kind = note(
     "nothing happened while the connection was cut, so that there was nothing to make up for",
     "try again while more happens, or give a longer --for",
 );
-pub(super) const OWN: Kind = note(
-    "own",
-    "these differ on each connection and were not compared",
-    "on a shared route name them as `hello` or `ephemeral`",
-);

@@ -28,6 +28,7 @@ mod client;
 mod compare;
 mod delay;
 mod finding;
+mod heads;
 mod ids;
 mod judge;
 mod report;
@@ -133,7 +134,7 @@ impl<'a> Patient<'a> {
 
     async fn examine(&mut self, settings: &Settings) -> Result<Seen, DoctorError> {
         let probe = self.probe(settings.length).await;
-        if judge::no_stream(&probe).is_some() {
+        if heads::no_stream(&probe).is_some() {
             return Ok(Seen::probed(probe));
         }
         let (from, tally) = (Instant::now(), Tally::default());
@@ -149,7 +150,8 @@ impl<'a> Patient<'a> {
         let direct: Vec<_> = direct.collect();
         let line = || {
             let counts = tally.counts();
-            format!("{} events left alone, {} cut; {} cuts", counts.alone, counts.cut, counts.cuts)
+            let times = finding::count(counts.cuts, "cut");
+            format!("{} events left alone, {} cut; {times}", counts.alone, counts.cut)
         };
         self.wait(from, settings.length, &line).await?;
         over.send_replace(true);

@@ -175,9 +175,14 @@ impl Report {
             time(*first_byte),
             time(Some(*longest_silence))
         )?;
-        let not_kept = &self.events.types_not_kept;
-        if !not_kept.is_empty() {
-            writeln!(out, "  not kept    {} (they have no ids; not compared)", not_kept.join(", "))?;
+        let Events { types_not_kept, types_own, .. } = &self.events;
+        for (what, types, why) in [
+            ("not kept", types_not_kept, "they have no ids; not compared"),
+            ("own", types_own, "they differ on each connection; not compared"),
+        ] {
+            if !types.is_empty() {
+                writeln!(out, "  {what:<12}{} ({why})", types.join(", "))?;
+            }
         }
         writeln!(out)
     }

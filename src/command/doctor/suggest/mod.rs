@@ -16,8 +16,8 @@ use super::{
     DoctorError, Patient, Settings, channel,
     client::{Client, Plan},
     finding::{self, Finding},
-    joined,
-    judge::{self, Seen},
+    heads, joined,
+    judge::Seen,
     report::Report,
     visit::Visit,
     watch,
@@ -88,7 +88,7 @@ fn refusal(visit: &Visit) -> Option<Finding> {
     let compressed = coding.map(|coding| {
         finding::COMPRESSED.seen(format!("Content-Encoding: {coding}, although identity was asked for"))
     });
-    judge::no_stream(visit).or(compressed)
+    heads::no_stream(visit).or(compressed)
 }
 
 async fn watch(patient: &mut Patient<'_>, settings: &Settings) -> Result<Watched, DoctorError> {

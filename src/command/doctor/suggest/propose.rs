@@ -318,3 +318,92 @@ fn cursors(proven: bool, resumes: Option<bool>, shared: bool, proposed: &mut Pro
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::doctor::visit::tests::visit;
+
+    /// A connection: events of a type, `type:data=id`, each 100 ms after the other from `from` on.
+    fn seen(from: u64, cursor: &str, events: &str) -> Visit {
+        let frame = |(at, text): (usize, &str)| {
+            let (text, id) = text.split_once('=').unwrap_or((text, ""));
+            let (field, data) = text.split_once(':').unwrap_or(("message", text));
+            let id = if id.is_empty() { String::new() } else { format!("id: {id}\n") };
+            (from + 5 + at as u64 * 100, format!("event: {field}\ndata: {data}\n{id}\n"))
+        };
+        let frames: Vec<_> = events.split_whitespace().enumerate().map(frame).collect();
+        let pieces: Vec<_> = frames.iter().map(|(at, frame)| (*at, frame.as_str())).collect();
+        visit(from, cursor, "", &pieces, End::Left)
+    }
+
+    /// What is set for connections that see this: two from the start, one from 300 ms on.
+    fn watched(first: &str, second: &str, late: &str) -> Watched {
+        Watched {
+            first: seen(0, "", first),
+            second: seen(0, "", second),
+            late: Some(seen(295, "", late)),
+            returning: None,
+            bare: None,
+        }
+    }
+
+    #[track_caller]
+    fn check(watched: &Watched, wanted: &str) {
+        let entries = propose(watched).entries;
+        let set = entries.iter().filter(|entry| entry.set);
+        let set: Vec<_> = set.map(|entry| format!("{}={}", entry.key, entry.value)).collect();
+        assert_eq!(set.join(" "), wanted, "{entries:#?}");
+    }
+
+    #[test]
+    fn one_stream_for_all_is_shared_and_anything_else_is_private() {
+        check(&watched("a b c d e f g", "a b c d e f g", "d e f g"), "mode=\"shared\"");
+        check(&watched("a b c d e f g", "a b c d e f g", "x y z"), "mode=\"private\"");
+        check(&watched("a b c d e f g", "a c b d e f g", "d e f g"), "mode=\"private\"");
+        check(&watched("a b", "a b", ""), "mode=\"private\"");
+        let alone = Watched { late: None, ..watched("a b c d", "a b c d", "") };
+        check(&alone, "mode=\"private\"");
+    }
+
+    #[test]
+    fn hello_and_heartbeats_are_named_where_they_have_an_effect() {
+        let with = |tail: &str| format!("hi:1 {tail}");
+        let all = with("a b ping:1 c d e f ping:1");
+        let shared = watched(&all, &all, &with("c d e f ping:2"));
+        check(&shared, "mode=\"shared\" hello=[\"hi\"] ephemeral=[\"ping\"]");
+        check(&watched(&all, &all, "hi:9 x y z ping:1"), "mode=\"private\" ephemeral=[\"ping\"]");
+    }
+
+    #[test]
+    fn ids_stay_where_they_are_places() {
+        let ids = |ids: &str| {
+            let events: Vec<_> =
+                "abcdefg".chars().zip(ids.split(' ')).map(|(c, id)| format!("{c}={id}")).collect();
+            (events.join(" "), events[3..].join(" "))
+        };
+        let same = |text: &str| {
+            let (all, late) = ids(text);
+            watched(&all, &all, &late)
+        };
+        let rising = "1 2 3 4 5 6 7";
+        check(&same(rising), "mode=\"shared\" ids=\"keep\"");
+        check(&same("1 1 1 4 5 6 7"), "mode=\"shared\" ids=\"replace\"");
+        check(&same("9 2 3 4 5 6 7"), "mode=\"shared\" ids=\"replace\"");
+        let counted = watched(&ids(rising).0, &ids(rising).0, "d=1 e=2 f=3 g=4");
+        check(&counted, "mode=\"shared\" ids=\"replace\"");
+        let back = |events| Watched { returning: Some(seen(500, "2", events)), ..same(rising) };
+        check(&back("c=3 d=4 e=5 f=6 g=7"), "mode=\"shared\" ids=\"keep\" upstream_resumes=true");
+        check(&back("f=6 g=7"), "mode=\"shared\" ids=\"keep\"");
+    }
+
+    #[test]
+    fn credentials_count_unless_it_was_seen_that_they_do_not() {
+        let all = || watched("a b c d e f g", "a b c d e f g", "d e f g");
+        let bare = |events| Watched { bare: Some(seen(200, "", events)), ..all() };
+        check(&bare("c d e f g"), "mode=\"shared\" key=[\"path\", \"query\"]");
+        check(&bare("x y z"), "mode=\"private\"");
+        check(&bare(""), "mode=\"private\"");
+        assert!(propose(&all()).untold.iter().any(|untold| untold.starts_with("Whether credentials")));
+    }
+}
