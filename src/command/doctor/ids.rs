@@ -73,10 +73,10 @@ fn once<'a>(ids: &[(u64, &'a [u8])]) -> HashMap<u64, &'a [u8]> {
     ids.iter().copied().filter(|(print, _)| times[print] == 1).collect()
 }
 
-/// One id stands on two events that came one after the other, or that differ.
+/// One id stands on two events that differ: one that came again came with its own.
 fn repeats(ids: &[(u64, &[u8])]) -> bool {
     let mut seen: HashMap<&[u8], u64> = HashMap::new();
-    ids.iter().any(|(print, id)| seen.insert(id, *print).is_some())
+    ids.iter().any(|(print, id)| seen.insert(id, *print).is_some_and(|before| before != *print))
 }
 
 /// Each id is above the one before it: as numbers, as numbers with a dash between (`1700000000000-3`), or, where all
@@ -145,5 +145,6 @@ mod tests {
     fn ids_in_no_order_and_repeated_ones() {
         check("a=7f b=31 c=a0 / b=31 c=a0", Ids::Unordered);
         check("a=1 b=1 c=2 / b=1 c=2", Ids::Repeated);
+        check("a=1 b=2 b=2 c=3 / b=2 c=3", Ids::Unordered);
     }
 }

@@ -6,8 +6,8 @@
 //!            └── cut, back with its id, cut ─ what it dispatched ─┘
 //! ```
 //!
-//! [`client`] and [`watch`] move bytes; whatever decides, from what an event is to what was found, takes what was seen with
-//! its times and is pure. With `--suggest` ([`suggest`]) it watches a bare event server, and proposes a configuration.
+//! `client` and `watch` move bytes; whatever decides, from what an event is to what was found, takes what was seen with
+//! its times and is pure. With `--suggest` (`suggest`) it watches a bare event server, and proposes a configuration.
 
 use std::{
     io::{self, Write},

@@ -162,7 +162,7 @@ mod tests {
     #[track_caller]
     fn load(text: &str) -> Config {
         let config = Config::resolve(&Flags::default(), &|_| None, Some(("proposed.toml", text)));
-        config.unwrap_or_else(|fault| panic!("{fault}\n{text}"))
+        config.unwrap_or_else(|fault| panic!("{fault:?}\n{text}"))
     }
 
     #[test]
