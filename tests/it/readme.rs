@@ -119,7 +119,7 @@ fn each_configuration_loads() {
 
 #[test]
 fn a_fault_is_drawn_as_it_is_shown() {
-    let drawn = blocks("text")[0];
+    let drawn = blocks("text").into_iter().find(|block| block.contains("\n5 | ")).unwrap();
     // The one line of the file that is shown, and what stands above it.
     let line = drawn.lines().find_map(|line| line.strip_prefix("5 | ")).unwrap();
     let file = format!("{UPSTREAM}\n[[route]]\npath = \"/feed\"\n{line}\n");
