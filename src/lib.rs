@@ -54,7 +54,7 @@
 //! config: admin net proxy route rules server window
 //! app: config dice drain metrics net proxy registry reload route server
 //! layer: body config dice fault metrics net proxy registry route server
-//! command: admin app body config dice drain head id metrics net route server sse
+//! command: admin app body config dice drain head id metrics net route rules server sse
 //! ```
 
 pub mod dice;

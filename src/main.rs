@@ -46,6 +46,9 @@ enum Command {
     /// See it work: an event server, respool in front of it, and a network that is cut again and again
     #[command(after_help = DEMO)]
     Demo(Demo),
+    /// Prove on the real path that clients that lose their connection lose nothing, or say what is in the way
+    #[command(after_help = DOCTOR)]
+    Doctor(Doctor),
 }
 
 const DEMO: &str = "Exit codes: 0 if the right side is whole, 1 if it is not or nothing could be started, 2 wrong \
@@ -65,6 +68,44 @@ struct Demo {
     /// error, warn, info, debug or trace, warn unless given [env: RESPOOL_LOG]
     #[arg(long, value_name = "LEVEL")]
     log: Option<String>,
+}
+
+const DOCTOR: &str = "Exit codes: 0 nothing is wrong, 1 something is (each finding says what it means and what to do), \
+                      2 wrong arguments.";
+
+#[derive(Args)]
+struct Doctor {
+    /// The stream as clients reach it: http://host:port/path or unix:/socket:/path
+    #[arg(value_name = "URL")]
+    target: command::doctor::Target,
+    /// How long to watch
+    #[arg(long = "for", value_name = "TIME", value_parser = length, default_value = "30s")]
+    length: Duration,
+    /// How often one of the two connections is cut
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000), default_value = "10")]
+    cuts: u32,
+    /// A header to ask with, as 'Name: value'; may be repeated
+    #[arg(long, value_name = "HEADER")]
+    header: Vec<command::doctor::Header>,
+    /// The same stream at the event server itself, to tell what is the way's from what is the server's
+    #[arg(long, value_name = "URL")]
+    direct: Option<command::doctor::Target>,
+    /// Watch a bare event server at URL instead, and print the configuration that it seems to need
+    #[arg(long, conflicts_with_all = ["cuts", "direct"])]
+    suggest: bool,
+    /// Say it as an object
+    #[arg(long)]
+    json: bool,
+}
+
+fn length(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(length) if length < command::doctor::SHORTEST => {
+            Err("nothing can be told so soon; give at least 1s".into())
+        }
+        Ok(length) if length > command::doctor::LONGEST => Err("give at most 1day".into()),
+        length => length.map_err(|wrong| wrong.to_string()),
+    }
 }
 
 fn cut_every(text: &str) -> Result<Duration, String> {
@@ -122,6 +163,7 @@ fn main() -> ExitCode {
         Some(Command::Check(arguments)) => check(arguments),
         Some(Command::Schema) => schema(),
         Some(Command::Demo(arguments)) => demo(arguments),
+        Some(Command::Doctor(arguments)) => doctor(arguments),
     };
     done.unwrap_or_else(|error| {
         say(error.as_ref());
@@ -189,6 +231,17 @@ fn demo(arguments: Demo) -> Result<ExitCode, Box<dyn Error>> {
     let demo = command::demo::run(settings, &mut out, terminal);
     let whole = tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(demo)?;
     Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn doctor(arguments: Doctor) -> Result<ExitCode, Box<dyn Error>> {
+    let Doctor { target, length, cuts, header: headers, direct, suggest, json } = arguments;
+    let settings = command::doctor::Settings { target, direct, headers, length, cuts, suggest, json };
+    let mut err = io::stderr();
+    let progress = err.is_terminal().then_some(&mut err as &mut dyn io::Write);
+    let mut out = io::stdout();
+    let doctor = command::doctor::run(settings, &mut out, progress);
+    let fine = tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(doctor)?;
+    Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn env(name: &str) -> Option<String> {

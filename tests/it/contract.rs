@@ -247,8 +247,20 @@ const DESIGN: &str = "
   case_18_*
 9.19
   case_19_*
-9.19 the status page, doctor
+9.19 the status page
   later
+7 doctor: a healthy path comes out clean
+  a_private_stream_comes_out_clean_in_words_too_and_by_a_unix_socket
+  a_private_stream_with_a_hello_and_heartbeats_comes_out_clean
+  a_shared_stream_with_a_hello_and_ephemeral_heartbeats_comes_out_clean
+  hidden_ids_and_the_upstreams_own_come_out_clean
+7 doctor: what is wrong is found
+  a_proxy_that_* an_event_server_whose_ids_are_* what_is_no_event_stream_says_what_it_is
+  a_server_without_replay_loses_and_the_losses_are_counted
+7 doctor --suggest
+  a_plain_broadcast_is_shared an_agents_server_has_its_type_in_the_data_a_hello_and_heartbeats
+  what_differs_by_user_is_private_and_what_does_not_has_the_path_for_a_key
+  a_name_in_the_id_of_the_first_event_stays ids_that_are_* a_stream_for_each_connection_is_private
 TLS, HTTP/2, reload
   later
 ";

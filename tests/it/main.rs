@@ -32,6 +32,8 @@ mod demo;
 mod deploy;
 /// What the pages in `deploy/docs` say holds: examples, names, links, numbers, and each row of their tables.
 mod docs;
+/// The doctor: a healthy path comes out clean, and each thing that can be wrong on the way is found.
+mod doctor;
 /// Beginning and end: limits, signals, drains, what is left of what was open.
 mod edges;
 /// The format against its naive twin: any stream, any chunking, torn anywhere.

@@ -34,7 +34,7 @@ fn blocks(language: &str) -> Vec<&'static str> {
 }
 
 /// The rows of the table whose head begins like this, by cells.
-fn table(head: &str) -> Vec<Vec<&'static str>> {
+pub(super) fn table(head: &str) -> Vec<Vec<&'static str>> {
     let lines = README.lines().skip_while(|line| !line.starts_with(&format!("| {head} |")));
     let rows = lines.skip(2).take_while(|line| line.starts_with('|'));
     let rows: Vec<Vec<_>> =
@@ -44,7 +44,7 @@ fn table(head: &str) -> Vec<Vec<&'static str>> {
 }
 
 /// What stands between backticks in a text.
-fn quoted(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
@@ -97,6 +97,10 @@ fn flags_and_variables_are_those_of_the_help() {
     let all = help.split_whitespace().filter(|word| word.starts_with("--"));
     let all: BTreeSet<_> = all.filter(|flag| !["--help", "--version"].contains(flag)).collect();
     assert_eq!(had, all);
+    // Those of a command are told where it is.
+    let of_doctor = self::help(&["doctor"]);
+    let all: BTreeSet<_> =
+        all.into_iter().chain(of_doctor.split_whitespace().filter(|word| word.starts_with("--"))).collect();
     for flag in quoted(&prose()).filter(|text| text.starts_with("--")) {
         let flag = flag.split(' ').next().unwrap();
         assert!(
@@ -115,7 +119,7 @@ fn each_configuration_loads() {
 
 #[test]
 fn a_fault_is_drawn_as_it_is_shown() {
-    let drawn = blocks("text")[0];
+    let drawn = blocks("text").into_iter().find(|block| block.contains("\n5 | ")).unwrap();
     // The one line of the file that is shown, and what stands above it.
     let line = drawn.lines().find_map(|line| line.strip_prefix("5 | ")).unwrap();
     let file = format!("{UPSTREAM}\n[[route]]\npath = \"/feed\"\n{line}\n");

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use tokio::{net::TcpListener, task::AbortHandle};
+use tokio::{net::TcpListener, task::AbortHandle, time::Instant};
 
 use super::Wire;
 
@@ -30,6 +30,10 @@ struct Seen {
 /// One connection to it.
 pub(crate) struct Visit {
     wire: Wire,
+    /// When it was opened.
+    pub(crate) opened: Instant,
+    /// The head of its last request.
+    head: Vec<String>,
     seen: Arc<Seen>,
 }
 
@@ -49,7 +53,8 @@ impl Origin {
                 stream.set_nodelay(true).unwrap();
                 visits.connections.fetch_add(1, SeqCst);
                 visits.open.fetch_add(1, SeqCst);
-                tokio::spawn(script(Visit { wire: Wire::new(stream), seen: visits.clone() }));
+                let (wire, opened) = (Wire::new(stream), Instant::now());
+                tokio::spawn(script(Visit { wire, opened, head: Vec::new(), seen: visits.clone() }));
             }
         });
         Self { address, seen, task: task.abort_handle() }
@@ -96,8 +101,14 @@ impl Visit {
     pub(crate) async fn request(&mut self) -> bool {
         let head = self.wire.try_head().await;
         let there = head.is_some();
+        self.head = head.clone().unwrap_or_default();
         self.seen.heads.lock().unwrap().extend(head);
         there
+    }
+
+    /// The head of its last request, line by line.
+    pub(crate) fn head_of_request(&self) -> String {
+        self.head.join("\n")
     }
 }
 
