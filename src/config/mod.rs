@@ -58,7 +58,7 @@ use source::{Found, Source};
 use sources::Sources;
 
 /// Everything that can be set, with its default where nothing was said.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Config {
     /// Where clients come in; never empty.
     pub listen: Vec<Address>,
