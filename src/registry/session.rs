@@ -102,7 +102,9 @@ impl Registry {
         let Opened { key, jar, from, by_get, route, path, head, body, foreign, shared, whole } = opened;
         let generation = self.0.dice.session();
         let from = from.filter(|_| route.finds_by_upstream_ids());
-        let mut window = Window::new(generation, route.window, now());
+        // Its route may be one of before: the request was sent to the upstream, and much can happen until it answers.
+        let terms = self.terms(None, &route, &path);
+        let mut window = Window::new(generation, terms.route.window, now());
         if foreign.is_some() && route.ids == Ids::Keep {
             window.expect_names();
         }
@@ -114,7 +116,7 @@ impl Registry {
         let name = generation.name();
         let session = Arc::new(Session {
             key,
-            standing: Standing::new(self.terms(None, &route, &path)),
+            standing: Standing::new(terms),
             path,
             jar: Mutex::new(jar),
             window,
