@@ -188,3 +188,107 @@ impl Reloader {
         self.app.record().refused(SystemTime::now(), faults);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::PathBuf};
+
+    use super::*;
+    use crate::{dice::Dice, drain::Drain, metrics::Metrics, reload::Outcome};
+
+    const UPSTREAM: &str = "upstream = 'http://127.0.0.1:1'\nreload = '5s'\n";
+
+    /// A reloader of a file of this text, which is away with what is returned.
+    fn reloader(name: &str) -> (Reloader, File) {
+        let file = File(std::env::temp_dir().join(format!("respool-{}-{name}.toml", std::process::id())));
+        file.write("forwarded = false\n");
+        let flags = Flags { config: file.0.to_str().map(str::to_owned), ..Flags::default() };
+        let sources = Sources { flags, env: |_| None };
+        let config = Config::load(&sources.flags, &sources.env).unwrap();
+        let drain = Drain::new(config.drain_time);
+        let app = App::new(&config, config.upstream.dialer(), Dice::seeded(7), Metrics::new(), drain);
+        (Reloader::new(sources, app, config), file)
+    }
+
+    struct File(PathBuf);
+
+    impl File {
+        fn write(&self, text: &str) {
+            fs::write(&self.0, format!("{UPSTREAM}{text}")).unwrap();
+        }
+    }
+
+    impl Drop for File {
+        fn drop(&mut self) {
+            let _ = fs::remove_file(&self.0);
+        }
+    }
+
+    fn outcome(reloader: &Reloader) -> (u64, Outcome) {
+        let state = reloader.app.record().state();
+        (state.loads, state.last.outcome.clone())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_is_being_written_is_left_until_it_stays_as_it_is() {
+        let (mut reloader, file) = reloader("half");
+        reloader.begin().await;
+        file.write("");
+        let writer = tokio::spawn(async move {
+            for n in 0..20 {
+                // Each part is a good file by itself.
+                sleep(SETTLED / 2).await;
+                file.write(&"#".repeat(n));
+            }
+            sleep(SETTLED / 2).await;
+            file.write("forwarded = true\nhost = 'upstream'\n");
+            file
+        });
+        reloader.look().await;
+        let _file = writer.await.unwrap();
+        assert_eq!(outcome(&reloader), (2, Outcome::Loaded));
+        assert!(reloader.loaded.forward.forwarded, "not of a file in the middle of being written");
+        assert_eq!(reloader.app.metrics().reloads.get(Reload::Loaded), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_written_back_in_time_is_no_change() {
+        let (mut reloader, file) = reloader("back");
+        reloader.begin().await;
+        file.write("");
+        let writer = tokio::spawn(async move {
+            sleep(SETTLED / 2).await;
+            file.write("forwarded = false\n");
+            file
+        });
+        reloader.look().await;
+        let _file = writer.await.unwrap();
+        assert_eq!(outcome(&reloader), (1, Outcome::Loaded));
+        assert_eq!(reloader.app.metrics().reloads.get(Reload::Unchanged), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_between_the_start_and_the_first_look_is_seen() {
+        let (mut reloader, file) = reloader("early");
+        file.write("forwarded = true\n");
+        reloader.begin().await;
+        assert_eq!(outcome(&reloader), (2, Outcome::Loaded));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fault_is_told_once_and_names_its_place() {
+        let (mut reloader, file) = reloader("fault");
+        reloader.begin().await;
+        file.write("forwarded = 7\n");
+        for _ in 0..3 {
+            reloader.look().await;
+        }
+        let (loads, outcome) = outcome(&reloader);
+        let Outcome::Refused(faults) = outcome else { panic!("{outcome:?}") };
+        assert!(loads == 1 && faults[0].contains(".toml:3:13: "), "{faults:?}");
+        assert_eq!(reloader.app.metrics().reloads.get(Reload::Refused), 1);
+        file.write("forwarded = false\n");
+        reloader.look().await;
+        assert_eq!(super::tests::outcome(&reloader), (1, Outcome::Unchanged));
+    }
+}

@@ -1,5 +1,10 @@
 //! Another configuration while clients are served: what changes, what stays, and whom it touches.
 
+/// The binary: SIGHUP, and a file that is looked at.
+mod binary;
+/// Reload after reload, under load.
+mod storm;
+
 use std::time::Duration;
 
 use tokio::time::sleep;
