@@ -37,8 +37,8 @@ impl Drop for File {
 }
 
 /// The binary with this file, before an event server of one event.
-struct Running {
-    binary: Binary,
+pub(super) struct Running {
+    pub(super) binary: Binary,
     file: File,
     admin: SocketAddr,
     _origin: Origin,
@@ -46,14 +46,22 @@ struct Running {
 
 impl Running {
     async fn start(name: &str, text: &str) -> Self {
-        let (origin, admin) = (Origin::saying(STREAM).await, free());
+        Self::before(Origin::saying(STREAM).await, name, text).await
+    }
+
+    /// Before this event server.
+    pub(super) async fn before(origin: Origin, name: &str, text: &str) -> Self {
+        let admin = free();
         let file = File::new(name, &format!("admin = '{admin}'\n{text}"));
         let binary = Binary::configured(origin.address, file.path()).await;
         Self { binary, file, admin, _origin: origin }
     }
 
-    fn write(&self, text: &str) {
-        std::fs::write(&self.file.0, self.text(text)).unwrap();
+    pub(super) fn write(&self, text: &str) {
+        // At once: it may be read at any moment.
+        let next = self.file.0.with_extension("next");
+        std::fs::write(&next, self.text(text)).unwrap();
+        std::fs::rename(next, &self.file.0).unwrap();
     }
 
     fn text(&self, text: &str) -> String {
@@ -67,14 +75,14 @@ impl Running {
         answer.text().contains("\nid: ")
     }
 
-    async fn metric(&self, line: &str) -> u64 {
+    pub(super) async fn metric(&self, line: &str) -> u64 {
         let mut admin = Wire::to(self.admin).await;
         let text = admin.ask("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await.text();
         let found = text.lines().find_map(|had| had.strip_prefix(line));
         found.unwrap_or_else(|| panic!("no {line} in {text}")).trim().parse().unwrap()
     }
 
-    async fn reloads(&self, result: &str) -> u64 {
+    pub(super) async fn reloads(&self, result: &str) -> u64 {
         self.metric(&format!("respool_reloads_total{{result=\"{result}\"}}")).await
     }
 
