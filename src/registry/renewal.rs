@@ -3,10 +3,15 @@
 //! A stream goes on under the route that its requests come to now, as long as they mean the same stream there. One that
 //! no request means any more serves those who are there until they leave, and waits for nobody.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{Limits, Registry, Session, SharedStream, lock};
 use crate::{
+    metrics::RouteMetrics,
     pump::{Terms, now},
     route::{Key, Route, Routes},
 };
@@ -15,6 +20,8 @@ use crate::{
 #[derive(Default, Debug)]
 pub(super) struct Course {
     routes: Routes,
+    /// Their numbers, looked up once.
+    numbers: HashMap<String, Arc<RouteMetrics>>,
     /// The streams that are never let go.
     pins: HashSet<Key>,
 }
@@ -35,17 +42,22 @@ impl Registry {
     /// under them.
     pub fn set_routes(&self, routes: Routes, pinned: &[Pinned]) {
         let pins = pinned.iter().map(|pin| pin.key).collect();
-        self.0.course.set(Course { routes, pins });
+        let numbers = |route: &Arc<Route>| (route.name.clone(), Arc::new(self.0.metrics.route(&route.name)));
+        let numbers = routes.iter().map(numbers).collect();
+        self.0.course.set(Course { routes, numbers, pins });
         self.renew_all();
     }
 
     /// These limits apply from now on. Where there is more than that of anything, it gives way at once; streams that are
     /// too many go on.
     pub fn set_limits(&self, limits: Limits) {
+        let former = self.limits();
         self.0.limits.set(limits);
         self.0.budget.set_limit(limits.memory);
         self.0.lingerers.set_most(limits.lingering);
-        self.renew_all();
+        if former.event != limits.event {
+            self.renew_all();
+        }
         self.relieve();
     }
 
@@ -59,7 +71,7 @@ impl Registry {
     /// The terms of a stream that a request for this path opens, on a route that may be of another configuration. They
     /// are looked at again when it can be found: the configuration may become another one meanwhile.
     pub(super) fn terms(&self, key: Option<Key>, route: &Arc<Route>, path: &str) -> Terms {
-        let metrics = Arc::new(self.0.metrics.route(&route.name));
+        let metrics = self.numbers(&self.0.course.get(), route);
         let first = Terms { route: route.clone(), metrics, linger: Some(route.linger), event: 0 };
         self.next_terms(&first, key, path)
     }
@@ -76,9 +88,14 @@ impl Registry {
         let route = next.unwrap_or(&terms.route).clone();
         let metrics = match route.name == terms.route.name {
             true => terms.metrics.clone(),
-            false => Arc::new(self.0.metrics.route(&route.name)),
+            false => self.numbers(&course, &route),
         };
         Terms { route, metrics, linger, event: self.limits().event }
+    }
+
+    fn numbers(&self, course: &Course, route: &Route) -> Arc<RouteMetrics> {
+        let known = course.numbers.get(&route.name).cloned();
+        known.unwrap_or_else(|| Arc::new(self.0.metrics.route(&route.name)))
     }
 
     /// A session that can be found goes by the routes as they are now.

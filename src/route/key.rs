@@ -353,6 +353,38 @@ mod tests {
     }
 
     #[test]
+    fn routes_whose_streams_are_not_the_same_have_no_key_in_common() {
+        let parts = |part: KeyPart| route(Some(vec![part]));
+        let room = || "/room".to_owned();
+        let routes = [
+            route(None),
+            Route { mode: Mode::Private, ..route(None) },
+            Route { ids: Ids::Replace, ..route(None) },
+            parts(KeyPart::Path),
+            parts(KeyPart::Query),
+            Route { name: "other".into(), ..parts(KeyPart::Query) },
+            parts(KeyPart::Parameter(room())),
+            parts(KeyPart::Cookie(room())),
+            parts(KeyPart::Header(HeaderName::from_static("x-room"))),
+            parts(KeyPart::Header(HeaderName::from_static("x-other"))),
+        ];
+        // Where all that they count is the same text.
+        let all = [("x-room", "/e"), ("x-other", "/e"), ("cookie", "/room=/e")];
+        let keys: Vec<_> = routes.iter().map(|route| key(route, "/e?/e", &all)).collect();
+        for (n, (one, own)) in routes.iter().zip(&keys).enumerate() {
+            for (m, (other, its)) in routes.iter().zip(&keys).enumerate() {
+                assert_eq!((own == its, one.has_streams_of(other)), (n == m, n == m), "{n} {m}");
+            }
+        }
+        // Where the path counts, what the route is called does not.
+        for same in [route(None), parts(KeyPart::Path)] {
+            let renamed = Route { name: "other".into(), linger: Duration::from_secs(9), ..same.clone() };
+            assert!(renamed.has_streams_of(&same));
+            assert_eq!(key(&renamed, "/e", &all), key(&same, "/e", &all));
+        }
+    }
+
+    #[test]
     fn by_default_everything_counts_that_could_mean_somebody_else() {
         let plain: Side<'_> = ("/e?a=1", &[("host", "h")]);
         for other in [

@@ -51,7 +51,7 @@ impl Hello {
     /// The event is of this hello, if it comes where a hello does.
     #[must_use]
     pub fn is(&self, frame: &Frame<'_>) -> bool {
-        self.kind.of(frame).is_some_and(|kind| self.types.is_match(&*kind))
+        self.kind.of(frame).is_some_and(|kind| self.types.is_match(&kind))
     }
 }
 
@@ -111,7 +111,7 @@ impl Rules {
     #[must_use]
     pub fn keeps_id(&self, frame: &Frame<'_>) -> bool {
         let Some(set) = &self.keep_ids_of else { return false };
-        self.kind.of(frame).is_some_and(|kind| set.is_match(&*kind))
+        self.kind.of(frame).is_some_and(|kind| set.is_match(&kind))
     }
 }
 
