@@ -214,7 +214,10 @@ mod tests {
 
     impl File {
         fn write(&self, text: &str) {
-            fs::write(&self.0, format!("{UPSTREAM}{text}")).unwrap();
+            // A reader on another thread has one or the other.
+            let next = self.0.with_extension("next");
+            fs::write(&next, format!("{UPSTREAM}{text}")).unwrap();
+            fs::rename(next, &self.0).unwrap();
         }
     }
 
@@ -237,10 +240,10 @@ mod tests {
         let writer = tokio::spawn(async move {
             for n in 0..20 {
                 // Each part is a good file by itself.
-                sleep(SETTLED / 2).await;
+                sleep(SETTLED / 3).await;
                 file.write(&"#".repeat(n));
             }
-            sleep(SETTLED / 2).await;
+            sleep(SETTLED / 3).await;
             file.write("forwarded = true\nhost = 'upstream'\n");
             file
         });
@@ -257,7 +260,7 @@ mod tests {
         reloader.begin().await;
         file.write("");
         let writer = tokio::spawn(async move {
-            sleep(SETTLED / 2).await;
+            sleep(SETTLED / 3).await;
             file.write("forwarded = false\n");
             file
         });
