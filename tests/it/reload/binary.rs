@@ -75,9 +75,14 @@ impl Running {
         answer.text().contains("\nid: ")
     }
 
-    pub(super) async fn metric(&self, line: &str) -> u64 {
+    /// What the admin says there.
+    async fn admin(&self, path: &str) -> String {
         let mut admin = Wire::to(self.admin).await;
-        let text = admin.ask("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await.text();
+        admin.ask(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await.text()
+    }
+
+    pub(super) async fn metric(&self, line: &str) -> u64 {
+        let text = self.admin("/metrics").await;
         let found = text.lines().find_map(|had| had.strip_prefix(line));
         found.unwrap_or_else(|| panic!("no {line} in {text}")).trim().parse().unwrap()
     }
@@ -114,6 +119,8 @@ async fn a_hangup_loads_a_good_file_and_leaves_everything_where_it_is_bad() {
         assert!(!running.gives_ids().await);
         let fault = format!("{}:5:10: ", running.file.path());
         until(|| running.binary.log().contains(&fault)).await;
+        let status = running.admin("/status").await;
+        assert!(status.contains("\"outcome\":\"refused\"") && status.contains(&fault), "{status}");
         std::fs::remove_file(&running.file.0).unwrap();
         running.hang_up("refused", 2).await;
         until(|| running.binary.log().contains("cannot be read: No such file")).await;
@@ -140,6 +147,8 @@ async fn what_takes_a_restart_is_named_and_does_not_stop_the_rest() {
         let log = running.binary.log();
         assert!(log.contains("\"setting\":\"admin\""), "{log}");
         assert!(!log.contains("\"listen\"") && !log.contains("\"upstream\":\"http://127.0.0.1:1"), "{log}");
+        let status = running.admin("/status").await;
+        assert!(status.contains("\"waiting\":[\"admin\"]"), "{status}");
         running.write("");
         running.hang_up("loaded", 2).await;
         assert_eq!(running.binary.log().matches("waits for a restart").count(), 1);
