@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -21,7 +21,7 @@ pub struct Drain(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    time: Duration,
+    time: Mutex<Duration>,
     since: OnceLock<Instant>,
     phase: watch::Sender<Phase>,
     /// Its receivers are the [`Presence`]s: it is closed when the last of them is gone.
@@ -45,7 +45,7 @@ impl Drain {
     #[must_use]
     pub fn new(time: Duration) -> Self {
         Self(Arc::new(Inner {
-            time,
+            time: Mutex::new(time),
             since: OnceLock::new(),
             phase: watch::Sender::new(Phase::Serving),
             present: watch::Sender::new(()),
@@ -55,7 +55,12 @@ impl Drain {
     /// How long what is open gets to end by itself.
     #[must_use]
     pub fn time(&self) -> Duration {
-        self.0.time
+        *self.0.time.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It gets so much, unless the end has begun.
+    pub fn set_time(&self, time: Duration) {
+        *self.0.time.lock().unwrap_or_else(PoisonError::into_inner) = time;
     }
 
     /// Tells everyone that the end has begun: listeners close, idle connections close, each other connection ends
@@ -128,7 +133,7 @@ impl Drain {
         let over = self.over();
         tokio::select! {
             () = &mut gone => return,
-            () = tokio::time::sleep(self.0.time) => self.end(),
+            () = tokio::time::sleep(self.time()) => self.end(),
             () = over => {}
         }
         // Whoever does not hear it now is taken down with the runtime.

@@ -31,6 +31,7 @@
 //!
 //! ```text
 //! imports
+//! current:
 //! id:
 //! dice: id
 //! sse:
@@ -46,17 +47,18 @@
 //! fault: body seldom
 //! head: id route sse window
 //! pump: body id metrics route rules sse window
-//! registry: body dice fault head id metrics net pump route rules seldom window
-//! proxy: body dice drain fault head id metrics net pump registry route window
+//! registry: body current dice fault head id metrics net pump route rules seldom window
+//! proxy: body current dice drain fault head id metrics net pump registry route window
 //! server: body drain net
 //! admin: body drain metrics net pump registry reload window
 //! log:
 //! config: admin net proxy route rules server window
-//! app: config dice drain metrics net proxy registry reload route server
+//! app: config current dice drain metrics net proxy registry reload route server
 //! layer: body config dice fault metrics net proxy registry route server
 //! command: admin app body config dice drain head id metrics net route rules server sse
 //! ```
 
+pub mod current;
 pub mod dice;
 pub mod id;
 pub mod rules;

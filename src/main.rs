@@ -11,7 +11,7 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 use respool::{
     app::App,
-    command::{self, check::Say, explain::Target},
+    command::{self, check::Say, explain::Target, reload::Sources},
     config::{Config, Flags, Severity},
     dice::Dice,
     drain::Drain,
@@ -194,7 +194,8 @@ fn run(arguments: Run) -> Result<ExitCode, Box<dyn Error>> {
         say(&wrong);
         return Ok(ExitCode::from(WRONG));
     }
-    let config = match Config::load(&Flags { upstream, listen, admin, config }, &env) {
+    let flags = Flags { upstream, listen, admin, config };
+    let config = match Config::load(&flags, &env) {
         Ok(config) => config,
         Err(faults) => {
             // Without a standard error there is nobody to tell; the exit code still does.
@@ -202,17 +203,17 @@ fn run(arguments: Run) -> Result<ExitCode, Box<dyn Error>> {
             return Ok(ExitCode::from(WRONG));
         }
     };
-    for warning in &config.warnings {
-        tracing::warn!(%warning, "the configuration may not be what is meant");
-    }
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(config))?;
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(serve(config, Sources { flags, env }))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
+async fn serve(config: Config, sources: Sources) -> Result<(), Box<dyn Error>> {
     let drain = Drain::new(config.drain_time);
     let app = App::new(&config, config.upstream.dialer(), Dice::new()?, Metrics::new(), drain);
-    Ok(command::run::run(&config, app).await?)
+    Ok(command::run::run(&config, sources, app).await?)
 }
 
 fn demo(arguments: Demo) -> Result<ExitCode, Box<dyn Error>> {

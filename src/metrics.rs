@@ -21,7 +21,9 @@ mod handle;
 mod label;
 
 pub use handle::{Counts, Held, Level, Levels};
-pub use label::{Admission, Admitting, Answer, Connect, Cut, Dropped, End, Hello, Kind, Label, Outcome};
+pub use label::{
+    Admission, Admitting, Answer, Connect, Cut, Dropped, End, Hello, Kind, Label, Outcome, Reload,
+};
 
 /// The media type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -39,6 +41,10 @@ pub struct Metrics {
     pub retained_bytes: Level,
     /// Requests that were forwarded, refused by us, or failed at the upstream.
     pub requests: Counts<Outcome>,
+    /// Times that the configuration was read again.
+    pub reloads: Counts<Reload>,
+    /// When the configuration in force was loaded, in seconds of the Unix epoch.
+    pub loaded: Level,
     routes: Arc<Families>,
     names: Arc<Mutex<BTreeSet<String>>>,
     registry: Arc<Registry>,
@@ -87,7 +93,15 @@ impl Metrics {
         registry.register("respool_admitting", "Clients to be let into shared streams", admitting.clone());
         let requests = Family::<Of<Outcome>, Counter>::default();
         registry.register("respool_requests", "Requests, by what became of them", requests.clone());
+        let reloads = Family::<Of<Reload>, Counter>::default();
+        registry.register("respool_reloads", "Times that the configuration was read again", reloads.clone());
         Self {
+            reloads: Counts::new(|kind| reloads.get_or_create_owned(&Of { route: None, kind })),
+            loaded: level(
+                &mut registry,
+                "respool_config_loaded_timestamp_seconds",
+                "When the configuration in force was loaded",
+            ),
             streams: Levels::new(|kind| streams.get_or_create_owned(&Of { route: None, kind })),
             admitting: Levels::new(|kind| admitting.get_or_create_owned(&Of { route: None, kind })),
             lingering: level(&mut registry, "respool_lingering", "Upstream connections without a client"),

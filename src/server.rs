@@ -6,7 +6,6 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::Semaphore;
 use tower::Service;
 
 use crate::{
@@ -16,8 +15,10 @@ use crate::{
 };
 
 mod handler;
+mod places;
 
 use handler::Handler;
+use places::Places;
 
 /// The bytes that a request's head may have, and that a connection buffers in either direction.
 const HEAD: usize = 32 * 1024;
@@ -50,7 +51,7 @@ impl Default for Limits {
 pub struct Server<S> {
     service: Arc<S>,
     http: Arc<http1::Builder>,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
     refuse: Option<Refuse>,
     drain: Drain,
 }
@@ -61,8 +62,14 @@ impl<S> Server<S> {
     /// The service finds [`Control`] and [`Peer`] in each request's extensions. An error of its own cuts the
     /// connection without an answer; an error of a response's body cuts it after all that came before was written.
     pub fn new(service: S, limits: Limits, drain: Drain) -> Self {
-        let places = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
+        let places = Arc::new(Places::new(limits.connections));
         Self { service: Arc::new(service), http: Arc::new(http(limits)), places, refuse: None, drain }
+    }
+
+    /// So many connections at a time from now on. Those that are too many go on: nothing is accepted until there is room
+    /// again. Needs a runtime.
+    pub fn set_connections(&self, connections: usize) {
+        self.places.set(connections);
     }
 
     /// Has what is no request that the service could be asked with be answered by `refuse`; else the answer is a
@@ -103,7 +110,7 @@ where
         loop {
             let next = async {
                 // A place first: a client that is over the limit waits in the kernel, where it costs us nothing.
-                let place = self.places.clone().acquire_owned().await.map_err(io::Error::other)?;
+                let place = self.places.free.clone().acquire_owned().await.map_err(io::Error::other)?;
                 Ok::<_, io::Error>((listener.accept().await?, place))
             };
             let accepted = tokio::select! {

@@ -112,7 +112,7 @@ impl Lines {
 fn which(route: &Route, written: Option<&Outline>, request: &Parts) -> String {
     let Some(written) = written else {
         let plain = Routes::new(vec![Route {
-            path: globset::Glob::new("**").ok().map(|all| all.compile_matcher()),
+            path: globset::Glob::new("**").ok().map(|all| all.compile_matcher().into()),
             ..route.clone()
         }]);
         return match plain.find(request.uri.path()) {

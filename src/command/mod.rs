@@ -4,5 +4,6 @@ pub mod check;
 pub mod demo;
 pub mod doctor;
 pub mod explain;
+pub mod reload;
 pub mod run;
 pub mod schema;

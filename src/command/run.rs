@@ -18,6 +18,8 @@ use crate::{
     server::{Limits, Server},
 };
 
+use super::reload::{self, Reloader, Sources};
+
 /// How many may ask about the program at a time: a few probes and scrapers, nobody's load.
 const ADMIN_CONNECTIONS: usize = 64;
 
@@ -33,7 +35,7 @@ pub enum RunError {
         fault: io::Error,
     },
     /// The process cannot be told to end.
-    #[error("cannot wait for SIGTERM and SIGINT")]
+    #[error("cannot wait for SIGTERM, SIGINT and SIGHUP")]
     Signals(#[source] io::Error),
 }
 
@@ -50,14 +52,16 @@ fn remedy(fault: &io::Error) -> &'static str {
 }
 
 /// Serves clients and, where it is asked for, the admin's listener, until SIGTERM or SIGINT; then drains, and ends
-/// at once on a second signal.
+/// at once on a second signal. On SIGHUP, or where it is asked for when its file changes, the configuration is read again
+/// from its sources.
 ///
 /// # Errors
 ///
 /// When an address cannot be listened on; nobody was served then.
-pub async fn run(config: &Config, app: App) -> Result<(), RunError> {
+pub async fn run(config: &Config, sources: Sources, app: App) -> Result<(), RunError> {
     // First: a signal that comes while we start must find somebody who hears it.
     let signals = drain::signals().map_err(RunError::Signals)?;
+    let hangups = reload::signals().map_err(RunError::Signals)?;
     let listeners = config.listen.iter().map(listen).collect::<Result<Vec<_>, _>>()?;
     let ready = Arc::new(AtomicBool::new(true));
     // Shows to the end that it is not ready any more, and is not waited for.
@@ -69,11 +73,13 @@ pub async fn run(config: &Config, app: App) -> Result<(), RunError> {
         tokio::spawn(admin.remember());
         tokio::spawn(Server::new(admin, limits, admin_drain.clone()).run(listener));
     }
-    warn_of_few_descriptors(config.limits.connections.get());
+    warn(config, None);
+    reload::show_time(&app);
     app.start();
     for listener in listeners {
         tokio::spawn(app.server().clone().run(listener));
     }
+    tokio::spawn(Reloader::new(sources, app.clone(), config.clone()).run(hangups));
     tracing::info!(upstream = %config.upstream, "serving");
     end(signals, &ready, app.drain()).await;
     admin_drain.finish().await;
@@ -90,6 +96,18 @@ fn admin(config: &Config, app: &App, ready: Arc<AtomicBool>) -> Admin {
         ready,
         settings: config.admin_settings.clone(),
     })
+}
+
+/// Says what is allowed and likely to be a mistake, as far as it was not said of the configuration before.
+pub(super) fn warn(config: &Config, before: Option<&Config>) {
+    let is_new = |warning: &&_| before.is_none_or(|before| !before.warnings.contains(warning));
+    for warning in config.warnings.iter().filter(is_new) {
+        tracing::warn!(%warning, "the configuration may not be what is meant");
+    }
+    let connections = config.limits.connections;
+    if before.is_none_or(|before| before.limits.connections != connections) {
+        warn_of_few_descriptors(connections.get());
+    }
 }
 
 /// Says so when so many connections would not leave a fifth of the descriptors.

@@ -92,6 +92,13 @@ impl fmt::Debug for Faults {
 
 impl std::error::Error for Faults {}
 
+/// The faults alone, for the same reason.
+impl PartialEq for Faults {
+    fn eq(&self, other: &Self) -> bool {
+        self.list == other.list
+    }
+}
+
 impl Deref for Faults {
     type Target = [Fault];
     fn deref(&self) -> &[Fault] {

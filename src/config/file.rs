@@ -38,6 +38,8 @@ pub(super) struct File {
     /// no frame without data.
     #[schemars(extend("default" = ["python-httpx/*", "*/Python [0-9]*", "cohere/*", "langgraph-sdk-py/*"]))]
     pub(super) stumbling: Option<Spanned<Texts>>,
+    /// How often this file is looked at, to load it again when it has changed, as on SIGHUP; never unless asked for.
+    pub(super) reload: Option<Spanned<Length>>,
     /// What all streams and clients together may use.
     #[serde(default)]
     pub(super) limits: Limits,

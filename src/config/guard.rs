@@ -9,8 +9,7 @@ use super::{
     value,
     written::{Spanned, Texts},
 };
-use crate::rules::{Guard, Pointer};
-use globset::GlobSet;
+use crate::rules::{Globs, Guard, Pointer};
 
 const TTL: Duration = Duration::from_secs(5 * 60);
 /// What is written for types and for keys.
@@ -41,7 +40,7 @@ impl Written<'_> {
         Some(Guard { open: open?, close: close?, open_key, close_key, ttl })
     }
 
-    fn types(&self, written: Option<&Spanned<Texts>>, name: &str, remedy: &'static str) -> Option<GlobSet> {
+    fn types(&self, written: Option<&Spanned<Texts>>, name: &str, remedy: &'static str) -> Option<Globs> {
         match written {
             Some(_) => rules::types(written, self.source),
             None => self.lacks(name, remedy),

@@ -21,6 +21,7 @@ use crate::{
 
 mod admin_settings;
 mod admission;
+mod change;
 mod effective;
 mod fault;
 mod faults;
@@ -58,7 +59,7 @@ use source::{Found, Source};
 use sources::Sources;
 
 /// Everything that can be set, with its default where nothing was said.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Config {
     /// Where clients come in; never empty.
     pub listen: Vec<Address>,
@@ -80,6 +81,8 @@ pub struct Config {
     pub outage_statuses: Vec<StatusCode>,
     /// How long the cuts of a graceful end are spread over.
     pub drain_time: Duration,
+    /// How often the file is looked at, to load it again when it has changed; never unless asked for.
+    pub reload: Option<Duration>,
     /// Routes in the order written; the first match wins. The last one is named `default` and matches everything.
     pub routes: Vec<Route>,
     /// What is allowed and yet likely to be a mistake; to be logged at start.
@@ -184,6 +187,7 @@ fn judged(sources: Sources<'_>) -> Option<(Config, Vec<Fault>)> {
         outage_hold,
         outage_statuses,
         drain_time: source.read(file.drain.time.as_ref(), value::duration).unwrap_or(DRAIN_TIME),
+        reload: source.read(file.reload.as_ref(), value::look),
         warnings: Faults::default(),
         upstream: upstream?,
         routes,

@@ -1,15 +1,16 @@
 //! Which paths a route takes, and whether an earlier route leaves it any.
 
-use globset::{GlobBuilder, GlobMatcher};
+use globset::GlobBuilder;
 use http::uri::PathAndQuery;
 
 use super::fault::{Wrong, wrong};
+use crate::route::Paths;
 
 /// What makes a path a glob.
 const SPECIAL: [char; 7] = ['*', '?', '[', ']', '{', '}', '\\'];
 
 /// The matcher of a path as written; refused if no request's path could ever match it.
-pub(super) fn glob(path: &str) -> Result<GlobMatcher, Wrong> {
+pub(super) fn glob(path: &str) -> Result<Paths, Wrong> {
     if !path.starts_with('/') && !path.starts_with("**") {
         return Err(wrong(format!("`{path}` matches no path"), "a path starts with `/`"));
     }
@@ -29,7 +30,7 @@ pub(super) fn glob(path: &str) -> Result<GlobMatcher, Wrong> {
         let remedy = "write `*` for a part of a segment, `**` for any number of segments, `{a,b}` or `[ab]` for a choice";
         wrong(format!("`{path}` is no glob: {}", error.kind()), remedy)
     })?;
-    Ok(glob.compile_matcher())
+    Ok(glob.compile_matcher().into())
 }
 
 /// What makes a request's path match no route, since a server might read it as another one.
@@ -44,7 +45,7 @@ pub(super) fn single(path: &str) -> Option<PathAndQuery> {
 }
 
 /// Whether `earlier` surely takes every path that `later` could. Says no where it cannot tell.
-pub(super) fn takes_all(earlier: (&str, &GlobMatcher), later: &str) -> bool {
+pub(super) fn takes_all(earlier: (&str, &Paths), later: &str) -> bool {
     let (text, matcher) = earlier;
     if text == later || text == "**" || text == "/**" {
         return true;

@@ -11,7 +11,7 @@ use super::{
     written::Spanned,
 };
 use crate::{
-    route::{Admit, Breaks, CursorQuery, Ids, KeyPart, Mode, OnGap, Pin, Route, Stamp},
+    route::{Admit, Breaks, CursorQuery, Ids, KeyPart, Mode, OnGap, Paths, Pin, Route, Stamp},
     rules::Rules,
     window::Bounds,
 };
@@ -210,7 +210,7 @@ const STAMPS: &[(&str, Stamp)] = &[("auto", Stamp::Auto), ("always", Stamp::Alwa
 
 struct PathOf {
     text: String,
-    matcher: globset::GlobMatcher,
+    matcher: Paths,
 }
 
 /// Where something stands that means nothing, and what it stands beside.

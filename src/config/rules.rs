@@ -12,9 +12,9 @@ use super::{
 };
 use crate::{
     route::Ids,
-    rules::{Hello, Kind, Rules},
+    rules::{Globs, Hello, Kind, Rules},
 };
-use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
+use globset::GlobBuilder;
 
 /// How long a client's events wait for its hello.
 const HELLO_WAIT: Duration = Duration::from_secs(5);
@@ -104,20 +104,17 @@ fn kind(text: &str) -> Result<Kind, Wrong> {
 }
 
 /// A set of types as globs, in which `*` stands for anything.
-pub(super) fn types(written: Option<&Spanned<Texts>>, source: Source<'_>) -> Option<GlobSet> {
+pub(super) fn types(written: Option<&Spanned<Texts>>, source: Source<'_>) -> Option<Globs> {
     let written = written?;
     let none = wrong("this names no type", "write types, such as [\"heartbeat\"], or leave it out");
     source.not_empty(written, none);
-    let mut set = GlobSetBuilder::new();
-    for glob in source.each(written, glob) {
-        set.add(glob);
-    }
     // Each glob was built by itself, so that the set of them can be too.
-    set.build().ok()
+    Globs::new(source.each(written, glob).iter().map(String::as_str)).ok()
 }
 
-fn glob(text: &str) -> Result<Glob, Wrong> {
-    GlobBuilder::new(text).build().map_err(|error| {
+/// It is a glob.
+fn glob(text: &str) -> Result<String, Wrong> {
+    GlobBuilder::new(text).build().map(|_| text.to_owned()).map_err(|error| {
         let remedy = "write `*` for any part of a type, `{a,b}` or `[ab]` for a choice";
         wrong(format!("`{text}` is no glob: {}", error.kind()), remedy)
     })

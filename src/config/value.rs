@@ -11,6 +11,8 @@ use super::fault::{Wrong, wrong};
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 /// The shortest heartbeat.
 const SHORTEST_HEARTBEAT: Duration = Duration::from_secs(1);
+/// The shortest pause between two looks.
+const SHORTEST_LOOK: Duration = Duration::from_millis(100);
 /// The largest size that is taken, 1 PiB: sums of sizes must not overflow.
 const LARGEST: u64 = 1 << 50;
 /// The largest count that is taken: semaphores have a limit of their own, far above.
@@ -37,6 +39,17 @@ pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
 pub(super) fn bound(text: &str) -> Result<Duration, Wrong> {
     match duration(text)? {
         Duration::ZERO => Err(wrong("zero leaves nothing", "write a duration above zero, such as \"5m\"")),
+        duration => Ok(duration),
+    }
+}
+
+/// How often something is looked at that costs little and changes seldom.
+pub(super) fn look(text: &str) -> Result<Duration, Wrong> {
+    match duration(text)? {
+        duration if duration < SHORTEST_LOOK => Err(wrong(
+            format!("`{text}` is too often"),
+            "write at least \"100ms\", such as \"5s\", or leave it out",
+        )),
         duration => Ok(duration),
     }
 }

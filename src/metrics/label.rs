@@ -168,3 +168,15 @@ label! {
         Failed = "failed",
     }
 }
+
+label! {
+    /// What became of the configuration when it was read again.
+    Reload, "result" {
+        /// It is in force.
+        Loaded = "loaded",
+        /// It said nothing new.
+        Unchanged = "unchanged",
+        /// It was wrong, or could not be read: nothing has changed.
+        Refused = "refused",
+    }
+}

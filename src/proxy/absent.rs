@@ -1,26 +1,23 @@
 //! Answers that say no more than that there is nobody: a load balancer's, say, whose upstream is away.
 
-use std::{
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::task::{Context, Poll};
 
 use http::{Request, Response, StatusCode};
 use tower::Service;
 
-use crate::{body::Relay, fault::Fault, net::BoxFuture};
+use crate::{body::Relay, current::Current, fault::Fault, net::BoxFuture};
 
 /// Takes answers with these statuses for none: they become [`Fault::Absent`], and their bodies are dropped. For
 /// requests for event streams only; any other is better off with the answer.
 #[derive(Clone, Debug)]
 pub struct Absent<S> {
     inner: S,
-    statuses: Arc<[StatusCode]>,
+    statuses: Current<Vec<StatusCode>>,
 }
 
 impl<S> Absent<S> {
     /// Takes these answers of `inner` for none.
-    pub fn new(inner: S, statuses: Arc<[StatusCode]>) -> Self {
+    pub fn new(inner: S, statuses: Current<Vec<StatusCode>>) -> Self {
         Self { inner, statuses }
     }
 }
@@ -40,7 +37,7 @@ where
     }
 
     fn call(&mut self, request: Request<Relay>) -> Self::Future {
-        let statuses = self.statuses.clone();
+        let statuses = self.statuses.get();
         // Behind a pointer, since the compiler cannot see that a service's own future is `Send` from within another.
         let answer: BoxFuture<Result<Response<B>, Fault>> = Box::pin(self.inner.call(request));
         Box::pin(async move {

@@ -29,6 +29,7 @@ use super::{
 };
 use crate::{
     body::{self, BoxError, Relay},
+    current::Current,
     fault::Fault,
     net::{BoxFuture, Control, Dial, Peer, Upstream},
 };
@@ -86,7 +87,7 @@ struct Inner {
     /// Always on a connection of its own: for a second attempt, which must not find a dead one again.
     fresh: Client<Connector, Relay>,
     authority: Authority,
-    settings: Settings,
+    settings: Current<Settings>,
 }
 
 impl Forward {
@@ -112,7 +113,17 @@ impl Forward {
                 .set_host(false)
                 .build(Connector(dial.clone()))
         };
-        Self(Arc::new(Inner { pooled: client(MAX_IDLE), fresh: client(0), authority, settings }))
+        Self(Arc::new(Inner {
+            pooled: client(MAX_IDLE),
+            fresh: client(0),
+            authority,
+            settings: Current::new(settings),
+        }))
+    }
+
+    /// Passes requests on by these settings from now on.
+    pub fn set(&self, settings: Settings) {
+        self.0.settings.set(settings);
     }
 }
 
@@ -160,7 +171,7 @@ impl Inner {
     /// Makes the client's request one to the upstream, and says whether it asks for an upgrade.
     fn rewrite(&self, request: &mut Request<Relay>) -> Result<bool, Fault> {
         let (mut parts, body) = std::mem::take(request).into_parts();
-        if self.settings.forwarded {
+        if self.settings.get().forwarded {
             forwarded(&mut parts);
         }
         let upgrades = hygiene::strip_request(&mut parts);
@@ -173,7 +184,7 @@ impl Inner {
 
     fn address(&self, parts: &mut Parts) -> Result<(), Fault> {
         let target = std::mem::take(&mut parts.uri).into_parts();
-        let host = match self.settings.host {
+        let host = match self.settings.get().host {
             HostPolicy::Keep if parts.headers.contains_key(header::HOST) => None,
             // An absolute target names the host that an HTTP/1.0 client has no other place for.
             HostPolicy::Keep => target.authority.as_ref().or(Some(&self.authority)),

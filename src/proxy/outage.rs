@@ -2,7 +2,6 @@
 //! and gives up after any status but 200.
 
 use std::{
-    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -15,6 +14,7 @@ use tower::{Service, ServiceExt as _};
 use super::{absent::Absent, hygiene};
 use crate::{
     body::{self, Relay},
+    current::Current,
     dice::Dice,
     fault::Fault,
     net::{BoxFuture, Control},
@@ -42,20 +42,27 @@ pub struct Outage<S> {
     inner: S,
     /// The same, for requests that are held.
     insisted: Absent<S>,
-    hold: Duration,
+    hold: Current<Duration>,
     dice: Dice,
 }
 
 impl<S: Clone> Outage<S> {
     /// Holds requests for up to `hold`, with pauses that `dice` draws.
     pub fn new(inner: S, hold: Duration, dice: Dice) -> Self {
-        Self { insisted: Absent::new(inner.clone(), Arc::new([])), inner, hold, dice }
+        let insisted = Absent::new(inner.clone(), Current::new(Vec::new()));
+        Self { insisted, inner, hold: Current::new(hold), dice }
     }
 
     /// Takes answers with these statuses, to requests that are held, for none.
     #[must_use]
-    pub fn with_statuses(self, statuses: Arc<[StatusCode]>) -> Self {
+    pub fn with_statuses(self, statuses: Current<Vec<StatusCode>>) -> Self {
         Self { insisted: Absent::new(self.inner.clone(), statuses), ..self }
+    }
+
+    /// Holds requests for up to `hold` as it is when one comes.
+    #[must_use]
+    pub fn holding(self, hold: Current<Duration>) -> Self {
+        Self { hold, ..self }
     }
 }
 
@@ -93,7 +100,7 @@ where
     async fn insist(self, parts: Parts) -> Result<Response<B>, Fault> {
         // Whoever waited for something else before is held for the rest.
         let since = parts.extensions.get().map_or_else(Instant::now, |Patient(since)| *since);
-        let deadline = since + self.hold;
+        let deadline = since + *self.hold.get();
         let drain = parts.extensions.get::<Control>().map(|control| control.drain().clone());
         let mut longest = FIRST;
         loop {
@@ -129,7 +136,10 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    };
 
     use super::*;
 

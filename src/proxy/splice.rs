@@ -26,13 +26,14 @@ use super::{
 };
 use crate::{
     body::{self, Relay},
+    current::Current,
     fault::Fault,
     head::{self, Head, LAST_EVENT_ID},
     id::{Asked, Position},
     metrics::{self, Connect, Metrics, RouteMetrics},
     net::{BoxFuture, Control},
     pump::{Greeter, now},
-    registry::{Answer, Entry, Joined, Live, OnRefusal, Registry, Rejoin, Upstream},
+    registry::{Answer, Entry, Joined, Live, OnRefusal, Pinned, Registry, Rejoin, Upstream},
     route::{Admit, CursorQuery, Ids, Key, Keyer, Mode, Route, Routes, has_own_origin},
     window::{Gap, Verdict},
 };
@@ -49,17 +50,23 @@ pub struct Splice {
 
 #[derive(Debug)]
 struct Shared {
-    routes: Routes,
+    settings: Current<Settings>,
     keyer: Keyer,
     registry: Registry,
     admissions: Admissions,
     metrics: Metrics,
+    /// How long a client of a stamped stream may take nothing.
+    stall: Duration,
+}
+
+/// What the operator says of requests, at one time.
+#[derive(Debug)]
+struct Settings {
+    routes: Routes,
     /// The routes' own numbers, looked up once.
     by_route: HashMap<String, Arc<RouteMetrics>>,
     /// Which clients get no frame without data.
     stumbling: Stumbling,
-    /// How long a client of a stamped stream may take nothing.
-    stall: Duration,
 }
 
 impl Splice {
@@ -74,30 +81,64 @@ impl Splice {
         stumbling: Stumbling,
         stall: Duration,
     ) -> Self {
-        let by_route =
-            routes.iter().map(|route| (route.name.clone(), Arc::new(metrics.route(&route.name)))).collect();
         let keyer = Keyer::new(registry.dice().secret());
+        let settings = Current::new(Settings::new(routes, stumbling, metrics));
         let metrics = metrics.clone();
-        let shared = Shared { routes, keyer, registry, admissions, metrics, by_route, stumbling, stall };
-        Self { inner, shared: Arc::new(shared) }
+        let shared = Arc::new(Shared { settings, keyer, registry, admissions, metrics, stall });
+        shared.tell_registry(&shared.settings.get().routes);
+        Self { inner, shared }
     }
 
-    /// Subscribes to the streams that are pinned.
-    pub fn pin(&self) {
-        for route in self.shared.routes.iter() {
-            let Some(pin) = &route.pin else { continue };
-            let mut request = Request::new(()).into_parts().0;
-            request.uri = pin.target.clone().into();
-            request.headers = pin.headers.clone();
-            self.shared.registry.pin(self.shared.keyer.key(route, &request), route);
+    /// Goes by these routes from now on. Requests that are here already go on by those that they came to; what it means
+    /// for their streams is for the [registry](Registry::set_routes). Needs a runtime.
+    pub fn change(&self, routes: Vec<Route>, stumbling: Stumbling) {
+        let former = self.shared.settings.get();
+        let routes = former.routes.followed_by(routes);
+        self.shared.tell_registry(&routes);
+        if !former.routes.admit_as(&routes) {
+            self.shared.admissions.forget();
         }
+        self.shared.settings.set(Settings::new(routes, stumbling, &self.shared.metrics));
+        self.pin();
+    }
+
+    /// Subscribes to the streams that are pinned. Needs a runtime.
+    pub fn pin(&self) {
+        let pinned = self.shared.pinned(&self.shared.settings.get().routes);
+        pinned.into_iter().for_each(|pinned| self.shared.registry.pin(pinned));
+    }
+
+    /// The routes that it goes by.
+    #[must_use]
+    pub fn routes(&self) -> Routes {
+        self.shared.settings.get().routes.clone()
+    }
+}
+
+impl Settings {
+    fn new(routes: Routes, stumbling: Stumbling, metrics: &Metrics) -> Self {
+        let numbers = |route: &Arc<Route>| (route.name.clone(), Arc::new(metrics.route(&route.name)));
+        let by_route = routes.iter().map(numbers).collect();
+        Self { routes, by_route, stumbling }
     }
 }
 
 impl Shared {
-    fn route_metrics(&self, route: &Route) -> Arc<RouteMetrics> {
-        let known = self.by_route.get(&route.name).cloned();
-        known.unwrap_or_else(|| Arc::new(self.metrics.route(&route.name)))
+    fn tell_registry(&self, routes: &Routes) {
+        self.registry.set_routes(routes.clone(), &self.pinned(routes));
+    }
+
+    /// The streams that are pinned by these routes.
+    fn pinned(&self, routes: &Routes) -> Vec<Pinned> {
+        let pinned = |route: &Arc<Route>| {
+            let pin = route.pin.as_ref()?;
+            let mut request = Request::new(()).into_parts().0;
+            request.uri = pin.target.clone().into();
+            request.headers = pin.headers.clone();
+            let key = self.keyer.key(route, &request);
+            Some(Pinned { key, route: route.clone(), path: pin.target.path().into() })
+        };
+        routes.iter().filter_map(pinned).collect()
     }
 }
 
@@ -111,7 +152,8 @@ impl Service<Request<Relay>> for Splice {
     }
 
     fn call(&mut self, request: Request<Relay>) -> Self::Future {
-        let Some(route) = self.shared.routes.find(request.uri().path()).cloned() else {
+        let settings = self.shared.settings.get();
+        let Some(route) = settings.routes.find(request.uri().path()).cloned() else {
             return self.pass(request);
         };
         let upgrades = hygiene::asks_for_upgrade(request.headers());
@@ -126,7 +168,7 @@ impl Service<Request<Relay>> for Splice {
             let answer = self.pass(Request::from_parts(parts, body));
             return if asks { allowing(answer) } else { answer };
         }
-        let call = Call::new(self.inner.clone(), self.shared.clone(), route, request);
+        let call = Call::new(self.inner.clone(), self.shared.clone(), settings, route, request);
         Box::pin(call.answer())
     }
 }
@@ -170,6 +212,7 @@ fn hide_ours(parts: &mut Parts, query: &CursorQuery) {
 struct Call {
     inner: Upstream,
     shared: Arc<Shared>,
+    settings: Arc<Settings>,
     route: Arc<Route>,
     metrics: Arc<RouteMetrics>,
     parts: Arc<Parts>,
@@ -184,7 +227,13 @@ struct Call {
 }
 
 impl Call {
-    fn new(inner: Upstream, shared: Arc<Shared>, route: Arc<Route>, request: Request<Relay>) -> Self {
+    fn new(
+        inner: Upstream,
+        shared: Arc<Shared>,
+        settings: Arc<Settings>,
+        route: Arc<Route>,
+        request: Request<Relay>,
+    ) -> Self {
         let came = now();
         let (mut parts, body) = request.into_parts();
         let mut asked = head::asked(&parts.headers);
@@ -199,11 +248,13 @@ impl Call {
             parts.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         hide_ours(&mut parts, &route.cursor_query);
-        let metrics = shared.route_metrics(&route);
+        let known = settings.by_route.get(&route.name).cloned();
+        let metrics = known.unwrap_or_else(|| Arc::new(shared.metrics.route(&route.name)));
         let parts = Arc::new(parts);
         Self {
             inner,
             shared,
+            settings,
             route,
             metrics,
             parts,
@@ -345,8 +396,8 @@ impl Call {
     }
 
     fn stamped(&self) -> Stamped<'_> {
-        let Self { parts, asked, route, is_event_source, .. } = self;
-        Stamped { parts, asked, route, is_event_source: *is_event_source }
+        let Self { settings, parts, asked, route, is_event_source, .. } = self;
+        Stamped { settings, parts, asked, route, is_event_source: *is_event_source }
     }
 
     /// This client, as one that is to be let into its stream.
@@ -369,6 +420,7 @@ impl Call {
 
 /// A request whose answer carries ids.
 struct Stamped<'a> {
+    settings: &'a Settings,
     parts: &'a Parts,
     asked: &'a Asked,
     route: &'a Route,
@@ -394,7 +446,7 @@ impl Stamped<'_> {
         if let Some(connection) = &connection {
             connection.limit_stalls(shared.stall);
         }
-        let stumbles = shared.stumbling.includes(&self.parts.headers);
+        let stumbles = self.settings.stumbling.includes(&self.parts.headers);
         if stumbles {
             cursor.set_stumbling();
         }

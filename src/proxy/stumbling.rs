@@ -46,6 +46,14 @@ impl Stumbling {
     }
 }
 
+impl PartialEq for Stumbling {
+    fn eq(&self, other: &Self) -> bool {
+        self.written == other.written
+    }
+}
+
+impl Eq for Stumbling {}
+
 impl Default for Stumbling {
     /// Those that are known.
     fn default() -> Self {

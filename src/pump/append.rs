@@ -15,7 +15,7 @@ use crate::{
     route::Route,
     rules::Class,
     sse::Frame,
-    window::{Passed, Writer},
+    window::{Budget, Passed, Writer},
 };
 
 /// Which generation of a stream comes after this one. It is asked under a window's lock, and may take none that a
@@ -26,7 +26,7 @@ pub type Successor = Box<dyn Fn(Generation) -> Generation + Send + Sync>;
 pub(super) struct Appender {
     pub(super) ids: Numbering,
     pub(super) route: Arc<Route>,
-    pub(super) metrics: RouteMetrics,
+    pub(super) metrics: Arc<RouteMetrics>,
     pub(super) successor: Successor,
     /// None where there are no guards.
     pub(super) guarding: Option<Guarding>,
@@ -49,6 +49,12 @@ enum Return {
 }
 
 impl Appender {
+    /// What comes from now on goes by another route. What clients hold as ids is the same in both.
+    pub(super) fn change_route(&mut self, route: Arc<Route>, metrics: Arc<RouteMetrics>, budget: &Budget) {
+        self.guarding = Guarding::under(&route, self.guarding.take(), budget);
+        (self.route, self.metrics) = (route, metrics);
+    }
+
     /// Appends a frame.
     pub(super) fn append(&mut self, writer: &mut Writer<'_>, frame: &Frame<'_>, now: Instant) {
         // The shared window may have come to the newest event since it was appended here.

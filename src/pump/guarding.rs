@@ -21,11 +21,21 @@ pub struct Guarding {
 }
 
 impl Guarding {
-    /// That of a stream which begins; `None` where its route has no guards.
-    pub(super) fn of(route: &Arc<Route>, budget: &Budget) -> Option<Self> {
+    /// That of a stream of this route, with what it remembers from `before` if its guards are the same; `None` where the
+    /// route has none.
+    pub(super) fn under(route: &Arc<Route>, before: Option<Self>, budget: &Budget) -> Option<Self> {
+        if let Some(mut before) = before.filter(|before| before.has_guards_of(route)) {
+            before.route = route.clone();
+            return Some(before);
+        }
         let begun =
             || Self { route: route.clone(), closed: Closed::default(), budget: budget.clone(), charged: 0 };
         (!route.rules.guards.is_empty()).then(begun)
+    }
+
+    fn has_guards_of(&self, route: &Route) -> bool {
+        let (own, its) = (&self.route.rules, &route.rules);
+        own.guards == its.guards && own.kind == its.kind
     }
 
     /// What an event says to the guards; `None`, where it is no matter of theirs.

@@ -198,7 +198,7 @@ mod tests {
     use crate::id::Generation;
 
     fn hello(events: usize) -> Hello {
-        let types = globset::GlobSet::builder().add(globset::Glob::new("hi*").unwrap()).build().unwrap();
+        let types = crate::rules::Globs::new(["hi*"]).unwrap();
         Hello { types, kind: crate::rules::Kind::Event, events, wait: std::time::Duration::ZERO }
     }
 

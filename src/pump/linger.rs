@@ -4,7 +4,10 @@ use std::{
     collections::BTreeMap,
     future::Future as _,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -18,7 +21,7 @@ pub struct Lingerers(Arc<Crowd>);
 
 #[derive(Debug)]
 struct Crowd {
-    most: usize,
+    most: AtomicUsize,
     level: Level,
     waiting: Mutex<Waiting>,
 }
@@ -42,7 +45,7 @@ impl Lingerers {
     /// A crowd of at most `most`; `level` says how many there are.
     #[must_use]
     pub fn new(most: usize, level: Level) -> Self {
-        Self(Arc::new(Crowd { most, level, waiting: Mutex::default() }))
+        Self(Arc::new(Crowd { most: most.into(), level, waiting: Mutex::default() }))
     }
 
     /// One more. If they are too many, the one alone longest is told to end.
@@ -53,13 +56,27 @@ impl Lingerers {
         let place = waiting.next;
         waiting.next += 1;
         waiting.all.insert(place, tell);
-        let oldest = if waiting.all.len() > self.0.most { waiting.all.pop_first() } else { None };
+        self.evict(waiting);
+        Lingerer { crowd: self.clone(), place, evicted }
+    }
+
+    /// So many may linger from now on; of more the ones alone longest are told to end.
+    pub fn set_most(&self, most: usize) {
+        self.0.most.store(most, Ordering::Relaxed);
+        self.evict(self.lock());
+    }
+
+    fn evict(&self, mut waiting: MutexGuard<'_, Waiting>) {
+        let most = self.0.most.load(Ordering::Relaxed);
+        let mut told = Vec::new();
+        while waiting.all.len() > most {
+            told.extend(waiting.all.pop_first().map(|(_, tell)| tell));
+        }
         self.0.level.set(waiting.all.len());
         drop(waiting);
-        if let Some((_, tell)) = oldest {
+        for tell in told {
             let _ = tell.send(());
         }
-        Lingerer { crowd: self.clone(), place, evicted }
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -103,6 +120,9 @@ mod tests {
         assert_eq!(metrics.lingering.get(), 1);
         third = crowd.join();
         assert!(second.poll_evicted(&mut cx).is_pending() && third.poll_evicted(&mut cx).is_pending());
+        crowd.set_most(1);
+        assert!(second.poll_evicted(&mut cx).is_ready() && third.poll_evicted(&mut cx).is_pending());
+        assert_eq!(metrics.lingering.get(), 1);
         drop((first, second, third));
         assert_eq!(metrics.lingering.get(), 0);
     }

@@ -10,6 +10,7 @@ mod linger;
 mod moving;
 mod numbering;
 mod quiet;
+mod terms;
 
 use std::{
     future::poll_fn,
@@ -29,8 +30,7 @@ use tokio::time::Sleep;
 use crate::{
     body::{BoxError, Relay},
     id::Position,
-    metrics::{Held, RouteMetrics},
-    route::Route,
+    metrics::Held,
     sse::{Splitter, TooLong},
     window::{Audience, Budget, LiveWindow},
 };
@@ -44,6 +44,7 @@ use moving::Moving;
 pub use moving::Onto;
 use numbering::Numbering;
 pub use quiet::quiet;
+pub use terms::{Standing, Terms};
 
 /// How many bytes are gathered at most before they are written.
 const GATHERED: usize = 64 << 10;
@@ -77,11 +78,9 @@ pub enum Outcome {
     Evicted,
 }
 
-/// Whether and how long a pump goes on when nobody listens.
+/// Whether a pump goes on when nobody listens.
 #[derive(Clone, Debug)]
 pub struct Keep {
-    /// How long it is kept for a client that may come back; `None` is for ever.
-    pub linger: Option<Duration>,
     /// The request that opened it was sent whole. Half a request does not outlive its client.
     pub whole: Arc<AtomicBool>,
     /// It is kept even if nobody was given an id yet: clients are about to come back.
@@ -91,6 +90,10 @@ pub struct Keep {
 /// Reads an upstream response into a window.
 pub struct Pump {
     window: LiveWindow,
+    standing: Standing,
+    /// Which of its terms it goes by.
+    version: u64,
+    linger: Option<Duration>,
     splitter: Splitter,
     appender: Appender,
     budget: Budget,
@@ -118,8 +121,8 @@ struct Gathered {
 pub struct Parts {
     /// Where it writes to.
     pub window: LiveWindow,
-    /// What counts its events.
-    pub metrics: RouteMetrics,
+    /// What its stream goes by.
+    pub standing: Standing,
     /// What its partial frame is charged to.
     pub budget: Budget,
     /// What makes room when that is exceeded.
@@ -130,10 +133,6 @@ pub struct Parts {
     pub successor: Successor,
     /// What the stream remembers for its guards, from an earlier pump of it.
     pub guarding: Option<Guarding>,
-    /// Which ids its events get, and what the operator says of them.
-    pub route: Arc<Route>,
-    /// The largest frame, in bytes.
-    pub event: usize,
     /// The id of the upstream's that the client came with: the upstream numbers its own events.
     pub foreign: Option<Bytes>,
     /// Where the stream was lost, if the upstream was asked to go on behind it.
@@ -151,27 +150,40 @@ enum Event {
 /// What a pump waits for beside its upstream and its clients.
 #[derive(Default)]
 struct Timers {
-    lingering: Option<(Lingerer, Option<Pin<Box<Sleep>>>)>,
+    lingering: Option<Lingering>,
     age: Option<Pin<Box<Sleep>>>,
+}
+
+/// Nobody listens, since then.
+struct Lingering {
+    lingerer: Lingerer,
+    since: Instant,
+    /// `None` where the time is beyond what a timer can hold: it lingers until others are more recent.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Pump {
     /// A pump at the start of a response.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
+        // The version first: terms that change in between are looked at again.
+        let version = parts.standing.version();
+        let Terms { route, metrics, linger, event } = parts.standing.terms();
         let ids = match parts.foreign {
-            Some(id) => Numbering::behind(parts.route.ids, &id),
-            None => Numbering::new(parts.route.ids, parts.resumed.is_some()),
+            Some(id) => Numbering::behind(route.ids, &id),
+            None => Numbering::new(route.ids, parts.resumed.is_some()),
         };
-        let guarding = parts.guarding.or_else(|| Guarding::of(&parts.route, &parts.budget));
         Self {
             window: parts.window,
-            splitter: Splitter::new(parts.event),
+            standing: parts.standing,
+            version,
+            linger,
+            splitter: Splitter::new(event),
             appender: Appender {
-                guarding,
+                guarding: Guarding::under(&route, parts.guarding, &parts.budget),
                 ids,
-                route: parts.route,
-                metrics: parts.metrics,
+                route,
+                metrics,
                 successor: parts.successor,
                 resumed: parts.resumed,
                 contradicted: false,
@@ -243,6 +255,10 @@ impl Pump {
         timers: &mut Timers,
     ) -> Poll<Event> {
         let audience = self.window.audience(cx);
+        // Behind the audience, by which whoever changes them wakes this task.
+        if self.version != self.standing.version() {
+            self.change_terms(timers);
+        }
         if audience.readers > 0 {
             timers.lingering = None;
         } else if let Poll::Ready(outcome) = self.poll_vacant(cx, audience, keep, timers) {
@@ -264,14 +280,14 @@ impl Pump {
         keep: &Keep,
         timers: &mut Timers,
     ) -> Poll<Outcome> {
-        let Some(linger) = keep.linger else { return Poll::Pending };
+        let Some(linger) = self.linger else { return Poll::Pending };
         if !(audience.numbered || keep.expected) || !keep.whole.load(Ordering::Relaxed) || linger.is_zero() {
             return Poll::Ready(Outcome::Abandoned);
         }
-        let (lingerer, timer) = timers.lingering.get_or_insert_with(|| {
-            // `None` where the time is beyond what a timer can hold: it lingers until others are more recent.
-            let timer = tokio::time::Instant::now().checked_add(linger).map(tokio::time::sleep_until);
-            (self.lingerers.join(), timer.map(Box::pin))
+        let Lingering { lingerer, timer, .. } = timers.lingering.get_or_insert_with(|| Lingering {
+            lingerer: self.lingerers.join(),
+            since: now(),
+            timer: sleep_until(now().checked_add(linger)),
         });
         if lingerer.poll_evicted(cx).is_ready() {
             return Poll::Ready(Outcome::Evicted);
@@ -324,9 +340,32 @@ impl Pump {
     }
 
     fn next_expiry(&self) -> Option<Pin<Box<Sleep>>> {
-        let expires = self.window.look(|window| window.expires())?;
-        Some(Box::pin(tokio::time::sleep_until(expires.into())))
+        sleep_until(self.window.look(|window| window.expires()))
     }
+
+    /// Goes by the terms as they are now: for what comes, and for how long nobody has been here.
+    fn change_terms(&mut self, timers: &mut Timers) {
+        self.version = self.standing.version();
+        let Terms { route, metrics, linger, event } = self.standing.terms();
+        self.splitter.set_limit(event);
+        self.appender.change_route(route, metrics, &self.budget);
+        // The window's bounds are others, too.
+        timers.age = self.next_expiry();
+        if self.linger == linger {
+            return;
+        }
+        self.linger = linger;
+        match (linger, &mut timers.lingering) {
+            (Some(linger), Some(lingering)) => {
+                lingering.timer = sleep_until(lingering.since.checked_add(linger));
+            }
+            (_, lingering) => *lingering = None,
+        }
+    }
+}
+
+fn sleep_until(time: Option<Instant>) -> Option<Pin<Box<Sleep>>> {
+    time.map(|time| Box::pin(tokio::time::sleep_until(time.into())))
 }
 
 impl Gathered {

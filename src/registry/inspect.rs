@@ -182,7 +182,7 @@ impl Registry {
         let session = lock(&self.0.sessions).iter().find(|session| session.counted.number == number).cloned();
         if let Some(session) = session {
             session.window.clear(now());
-            return Some((session.route.name.clone(), session.key));
+            return Some((session.standing.route().name.clone(), session.key));
         }
         let shared = lock(&self.0.shared);
         let stream = shared.values().find(|stream| stream.counted.number == number).cloned()?;
@@ -191,7 +191,7 @@ impl Registry {
         if let Some(window) = window {
             window.clear(now());
         }
-        Some((stream.route.name.clone(), stream.key))
+        Some((stream.standing.route().name.clone(), stream.key))
     }
 }
 
@@ -211,14 +211,15 @@ struct Picture {
 
 impl Picture {
     fn session(&mut self, session: &Session) {
-        let stream = self.stream(&session.route, Kind::Private, session.key, Some(&session.counted));
+        let stream =
+            self.stream(&session.standing.route(), Kind::Private, session.key, Some(&session.counted));
         self.add(stream, Some(&session.window));
     }
 
     /// Gives the window back that the stream has now.
     fn shared(&mut self, shared: &SharedStream) -> Option<LiveWindow> {
-        let kind = if shared.route.pin.is_some() { Kind::Pinned } else { Kind::Shared };
-        let stream = self.stream(&shared.route, kind, shared.key, Some(&shared.counted));
+        let kind = if shared.standing.is_pinned() { Kind::Pinned } else { Kind::Shared };
+        let stream = self.stream(&shared.standing.route(), kind, shared.key, Some(&shared.counted));
         let state = lock(&shared.state);
         let window = window_of(&state.phase).cloned();
         let phase = match &state.phase {

@@ -24,7 +24,7 @@ use crate::{
     fault::{Fault, deepest},
     head::{self, LAST_EVENT_ID},
     metrics::{self, Connect, RouteMetrics},
-    pump::{self, Guarding, Keep, Outcome, Pump, now},
+    pump::{self, Guarding, Keep, Outcome, Pump, Terms, now},
     route::OnBreak,
     window::{End, Past, Window},
 };
@@ -49,7 +49,6 @@ enum Source {
 pub(super) struct Keeper {
     pub(super) registry: Registry,
     pub(super) stream: Arc<SharedStream>,
-    pub(super) metrics: RouteMetrics,
     /// The clients that were attached when the upstream was lost, the one admitted last at the end.
     candidates: Vec<Arc<Parts>>,
     /// The upstream's last own id.
@@ -89,7 +88,6 @@ impl Held {
 impl Keeper {
     pub(super) fn new(registry: Registry, stream: Arc<SharedStream>) -> Self {
         Self {
-            metrics: registry.0.metrics.route(&stream.route.name),
             registry,
             stream,
             candidates: Vec::new(),
@@ -123,7 +121,10 @@ impl Keeper {
     /// retained. Waits for the first who needs the upstream, as long as they are expected; says whether one came.
     async fn is_returned_to(&self) -> bool {
         let Some(until) = self.expected_until.filter(|_| self.is_expected()) else { return false };
-        let needs_it = || self.stream.is_waited_for() || (self.held.is_some() && self.stream.has_members());
+        let needs_it = || {
+            let is_wanted = self.stream.is_waited_for() || self.stream.standing.is_pinned();
+            is_wanted || (self.held.is_some() && self.stream.has_members())
+        };
         let came = async {
             while !needs_it() {
                 self.stream.asked.notified().await;
@@ -140,7 +141,7 @@ impl Keeper {
             self.candidates = self.stream.attached();
         }
         let candidate = self.candidates.last().cloned().map(Source::Candidate);
-        let kept = candidate.or_else(|| self.stream.route.pin.is_some().then_some(Source::Pin));
+        let kept = candidate.or_else(|| self.stream.standing.is_pinned().then_some(Source::Pin));
         let asker = || self.stream.next_asker().map(Source::Asker);
         // Where clients have stayed it is for one of them to ask: what a stranger is refused must not cut them.
         if self.held.is_some() { kept.or_else(asker) } else { asker().or(kept) }
@@ -156,11 +157,11 @@ impl Keeper {
         let parts = asker.as_ref().map(|asker| asker.request.clone()).or(request);
         let call = self.registry.ask(self.request(parts.as_deref())?);
         let is_pin = parts.is_none();
-        let awaited = self.metrics.heads_awaited.hold();
+        let awaited = self.metrics().heads_awaited.hold();
         self.stream.is_asked_for.store(asker.is_some(), Ordering::Relaxed);
         let answer = match &asker {
             Some(asker) => self.while_wanted(asker, call).await,
-            None if is_pin => Some(call.await),
+            None if is_pin => self.while_pinned(call).await,
             None => self.while_expected(call).await,
         };
         self.stream.is_asked_for.store(false, Ordering::Relaxed);
@@ -171,15 +172,15 @@ impl Keeper {
             Ok(response) => {
                 let (head, body) = response.into_parts();
                 if head::is_stream(&head) {
-                    self.metrics.connects.count(Connect::Stream);
+                    self.metrics().connects.count(Connect::Stream);
                     return Some(self.opened(asker, head, body).await);
                 }
-                self.metrics.connects.count(Connect::Refused);
+                self.metrics().connects.count(Connect::Refused);
                 self.refused(asker, Response::from_parts(head, body));
                 None
             }
             Err(fault) => {
-                self.metrics.connects.count(Connect::Failed);
+                self.metrics().connects.count(Connect::Failed);
                 self.failed(asker, fault);
                 None
             }
@@ -194,7 +195,7 @@ impl Keeper {
                 answer = &mut call => return Some(answer),
                 () = sleep(WAITED_FOR) => {}
             }
-            if asker.answer.is_closed() && !self.stream.is_waited_for() && self.stream.route.pin.is_none() {
+            if asker.answer.is_closed() && !self.stream.is_waited_for() && !self.stream.standing.is_pinned() {
                 return None;
             }
         }
@@ -213,6 +214,24 @@ impl Keeper {
                 return None;
             }
         }
+    }
+
+    /// Waits for the answer to the pin's request as long as there is a pin. Whoever stands in the line by then asks for itself.
+    async fn while_pinned<T>(&self, call: impl Future<Output = T>) -> Option<T> {
+        let mut call = pin!(call);
+        loop {
+            tokio::select! {
+                answer = &mut call => return Some(answer),
+                () = self.stream.asked.notified() => {}
+            }
+            if !self.stream.standing.is_pinned() {
+                return None;
+            }
+        }
+    }
+
+    pub(super) fn metrics(&self) -> Arc<RouteMetrics> {
+        self.stream.standing.terms().metrics
     }
 
     /// Clients of the stream that was lost are here, or may still come back.
@@ -234,7 +253,7 @@ impl Keeper {
             None => {
                 let status = response.status().as_u16();
                 self.stream.note_trouble(format!("the upstream answers with {status} instead of a stream"));
-                tracing::warn!(route = self.stream.route.name, key = %self.stream.key, status, "the upstream refused a stream that is kept");
+                tracing::warn!(route = self.stream.standing.route().name, key = %self.stream.key, status, "the upstream refused a stream that is kept");
                 let refused = if was_to_resume { None } else { self.candidates.pop() };
                 if let Some(OnRefusal(tell)) = refused.as_ref().and_then(|request| request.extensions.get()) {
                     tell();
@@ -261,7 +280,7 @@ impl Keeper {
 
     /// Tells those who have waited for an upstream that is away as long as they are held. Says when the next one has.
     fn cut_late(&self) -> Option<Instant> {
-        let (cause, hold) = (self.away.as_ref()?, self.registry.0.limits.hold);
+        let (cause, hold) = (self.away.as_ref()?, self.registry.limits().hold);
         let mut state = lock(&self.stream.state);
         let (late, line): (VecDeque<Asker>, _) =
             std::mem::take(&mut state.line).into_iter().partition(|asker| asker.since + hold <= now());
@@ -279,17 +298,13 @@ impl Keeper {
     /// Pumps a generation to its end, and says to its clients how it ended.
     async fn pump(&mut self, opened: Opened) {
         let Opened { live, mut body, resumed } = opened;
-        let route = self.stream.route.clone();
         let registry = self.registry.clone();
         let successor = Box::new(move |_| registry.next_generation());
-        let parts = self.registry.pump_parts(&live.window, &route, successor);
+        let parts = self.registry.pump_parts(&live.window, &self.stream.standing, successor);
         let guarding = self.guarding.take();
         let mut pump = Pump::new(pump::Parts { resumed, guarding, ..parts });
-        let keep = Keep {
-            linger: route.pin.is_none().then_some(route.linger),
-            whole: Arc::new(AtomicBool::new(true)),
-            expected: self.expected_until.take().is_some(),
-        };
+        let keep =
+            Keep { whole: Arc::new(AtomicBool::new(true)), expected: self.expected_until.take().is_some() };
         let began = now();
         let outcome = loop {
             let outcome = pump.run(&mut body, &keep).await;
@@ -310,7 +325,8 @@ impl Keeper {
     }
 
     fn ended(&mut self, live: Arc<Live>, outcome: Outcome) {
-        let (route, key) = (&self.stream.route.name, self.stream.key);
+        let (route, key) = (self.stream.standing.route(), self.stream.key);
+        let route = &route.name;
         let (count, end) = match outcome {
             Outcome::Finished => (metrics::End::Finished, End::Finished),
             Outcome::Lost(fault) => {
@@ -342,14 +358,14 @@ impl Keeper {
         };
         let lost = matches!(count, metrics::End::Lost | metrics::End::Oversized);
         // A pinned stream is asked for again after a proper end too, and not at once.
-        self.failures += u32::from(lost || self.stream.route.pin.is_some());
+        self.failures += u32::from(lost || self.stream.standing.is_pinned());
         if lost {
             self.lost(live, count);
         } else {
             self.candidates.clear();
             self.upstream_id = None;
             lock(&self.stream.state).turn(Phase::Opening);
-            self.metrics.ends.count(count);
+            self.metrics().ends.count(count);
             self.past = live.window.look(Window::take_past);
             live.window.end(end);
         }
@@ -361,13 +377,14 @@ impl Keeper {
         self.candidates = state.attached();
         state.turn(Phase::Down(live.clone()));
         drop(state);
-        self.expected_until = now().checked_add(self.stream.route.linger);
-        let breaks = self.stream.route.breaks;
+        let Terms { route, linger, .. } = self.stream.standing.terms();
+        self.expected_until = now().checked_add(linger.unwrap_or(route.linger));
+        let breaks = route.breaks;
         if breaks.resumes && self.upstream_id.is_some() {
             self.held = Some(Held::Resumes(live));
             return;
         }
-        self.metrics.ends.count(count);
+        self.metrics().ends.count(count);
         match breaks.on_break {
             OnBreak::Close => live.window.end(End::Lost),
             OnBreak::Hold => self.held = Some(Held::Breaks(live)),
@@ -378,7 +395,7 @@ impl Keeper {
     pub(super) fn let_go(&mut self) {
         let Some(held) = self.held.take() else { return };
         if matches!(held, Held::Resumes(_)) {
-            self.metrics.ends.count(metrics::End::Lost);
+            self.metrics().ends.count(metrics::End::Lost);
         }
         held.live().window.end(End::Lost);
     }
@@ -425,7 +442,7 @@ impl Keeper {
     fn close_if_unwanted(&mut self) -> bool {
         self.let_go();
         let mut all = lock(&self.registry.0.shared);
-        if self.stream.is_waited_for() {
+        if self.stream.is_waited_for() || self.stream.standing.is_pinned() {
             return false;
         }
         lock(&self.stream.state).turn(Phase::Closed);
@@ -439,7 +456,7 @@ impl Keeper {
     /// last own id.
     fn request(&self, parts: Option<&Parts>) -> Option<Request<Relay>> {
         let mut request = Request::new(body::empty());
-        match (parts, &self.stream.route.pin) {
+        match (parts, &self.stream.standing.route().pin) {
             (Some(parts), _) => {
                 *request.uri_mut() = parts.uri.clone();
                 *request.headers_mut() = parts.headers.clone();

@@ -9,6 +9,7 @@ mod keeper;
 mod moving;
 mod opening;
 mod relief;
+mod renewal;
 mod session;
 mod sessions;
 mod shared;
@@ -28,20 +29,23 @@ use tower::{ServiceExt as _, util::BoxCloneSyncService};
 
 use crate::{
     body::Relay,
+    current::Current,
     dice::Dice,
     fault::Fault,
     id::Generation,
     metrics::{Held, Kind, Metrics},
     net::BoxFuture,
-    pump::{Lingerers, Parts, Relieve, Successor, now},
+    pump::{Lingerers, Parts, Relieve, Standing, Successor, now},
     route::{Cookies, Key, OnGap, Route},
     seldom::Seldom,
     window::{Budget, Cursor, LiveWindow, Verdict, WeakWindow},
 };
 
+use renewal::Course;
 use sessions::Sessions;
 
 pub use inspect::{Client, Inspection, Kind as StreamKind, Phase, Stream, Totals};
+pub use renewal::Pinned;
 pub use session::{Opened, Rejoin, Session, Who};
 pub use shared::{Admits, Answer, Entry, Live, Member, OnRefusal, SharedStream, Spoken};
 
@@ -68,7 +72,8 @@ pub struct Limits {
 pub struct Registry(Arc<Inner>);
 
 struct Inner {
-    limits: Limits,
+    limits: Current<Limits>,
+    course: Current<Course>,
     dice: Dice,
     metrics: Metrics,
     upstream: Upstream,
@@ -117,14 +122,15 @@ impl Drop for Counted {
 }
 
 impl Registry {
-    /// An empty registry. `upstream` is asked for shared streams, without any patience of its own; `cookies` are those
+    /// An empty registry, for the routes that it is [given](Self::set_routes). `upstream` is asked for shared streams, without any patience of its own; `cookies` are those
     /// that it replaces.
     #[must_use]
     pub fn new(limits: Limits, dice: Dice, metrics: Metrics, upstream: Upstream, cookies: Cookies) -> Self {
         Self(Arc::new(Inner {
             budget: Budget::new(limits.memory, metrics.retained_bytes.clone()),
             lingerers: Lingerers::new(limits.lingering, metrics.lingering.clone()),
-            limits,
+            limits: Current::new(limits),
+            course: Current::new(Course::default()),
             dice,
             metrics,
             upstream,
@@ -144,8 +150,8 @@ impl Registry {
 
     /// What all streams together may take.
     #[must_use]
-    pub fn limits(&self) -> &Limits {
-        &self.0.limits
+    pub fn limits(&self) -> Limits {
+        *self.0.limits.get()
     }
 
     /// The randomness that streams draw from.
@@ -213,7 +219,7 @@ impl Registry {
 
     /// A place among the streams, if there is one.
     fn count(&self, kind: Kind) -> Option<Counted> {
-        let most = self.0.limits.streams;
+        let most = self.limits().streams;
         let one_more = |count: usize| (count < most).then_some(count + 1);
         self.0.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
         Some(Counted {
@@ -224,17 +230,15 @@ impl Registry {
         })
     }
 
-    fn pump_parts(&self, window: &LiveWindow, route: &Arc<Route>, successor: Successor) -> Parts {
+    fn pump_parts(&self, window: &LiveWindow, standing: &Standing, successor: Successor) -> Parts {
         Parts {
             successor,
             guarding: None,
             window: window.clone(),
-            metrics: self.0.metrics.route(&route.name),
+            standing: standing.clone(),
             budget: self.0.budget.clone(),
             relieve: self.reliever(),
             lingerers: self.0.lingerers.clone(),
-            event: self.0.limits.event,
-            route: route.clone(),
             foreign: None,
             resumed: None,
             onto: None,
@@ -254,7 +258,7 @@ impl Registry {
 
 impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Registry").field("limits", &self.0.limits).finish_non_exhaustive()
+        f.debug_struct("Registry").field("limits", &self.limits()).finish_non_exhaustive()
     }
 }
 

@@ -60,7 +60,7 @@ impl Keeper {
         head: response::Parts,
         mut body: Relay,
     ) -> (Arc<Live>, Relay) {
-        let route = self.stream.route.clone();
+        let route = self.stream.standing.route();
         let generation = self.registry.next_generation();
         let mut said = None;
         if let Some(hello) = &route.rules.hello {
@@ -95,9 +95,9 @@ impl Keeper {
             self.past = lost.window.look(Window::take_past);
         }
         let past = std::mem::take(&mut self.past);
-        let window = Window::following(past, generation, self.stream.route.window, now());
+        let window = Window::following(past, generation, self.stream.standing.route().window, now());
         let window = LiveWindow::new(window, self.registry.0.budget.clone(), None);
-        self.registry.note_generation(self.stream.key, &self.stream.route, &window);
+        self.registry.note_generation(self.stream.key, &self.stream.standing.route(), &window);
         window
     }
 
@@ -111,7 +111,7 @@ impl Keeper {
     ) -> (Arc<Live>, Relay) {
         let live = Arc::new(Live { window, head: Head::of(&head) });
         let (tell, spoken) = oneshot::channel();
-        let hello = self.stream.route.rules.hello.clone();
+        let hello = self.stream.standing.route().rules.hello.clone();
         let mut fence = live.window.look(|window| window.tail());
         if let Some(asker) = asker {
             let (answer, joined) = self.placed(asker, &live);
@@ -135,6 +135,8 @@ impl Keeper {
         state.turn(Phase::Live(live.clone()));
         let line = std::mem::take(&mut state.line);
         drop(state);
+        // Its bounds may have become others while nobody could find it.
+        live.window.rebound(|| self.stream.standing.route().window, now());
         for asker in line {
             let (answer, joined) = self.placed(asker, live);
             let _ = answer.send(Answer::Live(live.clone(), joined));
@@ -156,7 +158,7 @@ impl Keeper {
                     _ => Verdict::Gap(Gap::Generation),
                 };
                 let (_, cursor) = live.window.attach(&Asked::Nothing, now());
-                Joined::new(verdict, cursor, self.stream.route.on_gap)
+                Joined::new(verdict, cursor, self.stream.standing.route().on_gap)
             }
         };
         (asker.answer, joined)
@@ -164,8 +166,8 @@ impl Keeper {
 
     /// Reads the hello of the pump's connection.
     async fn said(&self, hello: &Hello, fence: Position, mut body: Relay) -> (Option<Bytes>, Relay) {
-        let mut greeter = Greeter::new(hello, self.stream.route.ids, self.registry.0.limits.event);
-        greeter.read_in_time(&mut body, &self.metrics).await;
+        let mut greeter = Greeter::new(hello, self.stream.standing.route().ids, self.registry.limits().event);
+        greeter.read_in_time(&mut body, &self.metrics()).await;
         greeter.finish(fence, body)
     }
 }

@@ -20,8 +20,9 @@ impl Registry {
         let excess = self.0.budget.excess();
         if excess > 0 {
             let windows = by_turn(self.windows());
-            let wanted = give(&windows, excess + self.0.limits.memory / SLACK, LiveWindow::give_way);
-            if wanted > self.0.limits.memory / SLACK {
+            let slack = self.limits().memory / SLACK;
+            let wanted = give(&windows, excess + slack, LiveWindow::give_way);
+            if wanted > slack {
                 give(&windows, wanted, |window, _| window.clear(now()));
             }
             self.tell_of_relief();
@@ -33,7 +34,7 @@ impl Registry {
     fn tell_of_relief(&self) {
         let Some(times) = self.0.gave_way.again(now()) else { return };
         tracing::warn!(
-            limit = self.0.limits.memory,
+            limit = self.limits().memory,
             setting = "limits.memory",
             still_over = self.0.budget.excess(),
             times,

@@ -1,9 +1,6 @@
 //! Sessions: private streams, one upstream connection and one window for one client.
 
-use std::{
-    sync::{Arc, Mutex, atomic::AtomicBool},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, atomic::AtomicBool};
 
 use bytes::Bytes;
 
@@ -14,7 +11,7 @@ use crate::{
     head::Head,
     id::{Asked, Generation, Position},
     metrics::{self, Kind},
-    pump::{self, Keep, Outcome, Pump, now},
+    pump::{self, Keep, Outcome, Pump, Standing, now},
     route::{Address, Ids, Jar, Key, OnGap, Route},
     window::{End, Gap, LiveWindow, Verdict, Window},
 };
@@ -25,6 +22,10 @@ const HIGH_WATER: usize = 256 << 10;
 /// A private stream.
 pub struct Session {
     pub(super) key: Key,
+    /// The path that it was asked for by.
+    pub(super) path: Box<str>,
+    /// What it goes by.
+    pub(super) standing: Standing,
     pub(super) window: LiveWindow,
     /// The cookies that count for the key, as its client had them last.
     jar: Mutex<Option<Jar>>,
@@ -35,7 +36,6 @@ pub struct Session {
     /// It was asked for with a GET.
     pub(super) by_get: bool,
     pub(super) head: Head,
-    pub(super) route: Arc<Route>,
     pub(super) counted: Counted,
 }
 
@@ -51,6 +51,8 @@ pub struct Opened {
     pub by_get: bool,
     /// Its route.
     pub route: Arc<Route>,
+    /// The path that it was asked for by.
+    pub path: Box<str>,
     /// The head of the upstream's answer.
     pub head: Head,
     /// The rest of the upstream's answer.
@@ -89,7 +91,7 @@ impl Registry {
         let Some(counted) = self.count(Kind::Private) else {
             if let Some(times) = self.0.passed.again(now()) {
                 tracing::warn!(
-                    limit = self.0.limits.streams,
+                    limit = self.limits().streams,
                     setting = "limits.streams",
                     times,
                     "a stream passes without ids"
@@ -97,10 +99,12 @@ impl Registry {
             }
             return Err(opened.body);
         };
-        let Opened { key, jar, from, by_get, route, head, body, foreign, shared, whole } = opened;
+        let Opened { key, jar, from, by_get, route, path, head, body, foreign, shared, whole } = opened;
         let generation = self.0.dice.session();
         let from = from.filter(|_| route.finds_by_upstream_ids());
-        let mut window = Window::new(generation, route.window, now());
+        // Its route may be one of before: the request was sent to the upstream, and much can happen until it answers.
+        let terms = self.terms(None, &route, &path);
+        let mut window = Window::new(generation, terms.route.window, now());
         if foreign.is_some() && route.ids == Ids::Keep {
             window.expect_names();
         }
@@ -112,23 +116,25 @@ impl Registry {
         let name = generation.name();
         let session = Arc::new(Session {
             key,
+            standing: Standing::new(terms),
+            path,
             jar: Mutex::new(jar),
             window,
             name,
             from,
             by_get,
             head,
-            route: route.clone(),
             counted,
         });
         lock(&self.0.sessions).insert(&session);
+        self.renew_session(&session);
         let successor = Box::new(Generation::next_run);
         let onto = shared.and_then(|key| self.onto(key, &route));
         let verdict = if foreign.is_some() { Verdict::Foreign } else { Verdict::Fresh };
-        let parts = self.pump_parts(&session.window, &route, successor);
+        let parts = self.pump_parts(&session.window, &session.standing, successor);
         let pump = Pump::new(pump::Parts { foreign, onto, ..parts });
-        let keep = Keep { linger: Some(route.linger), whole, expected: false };
-        tokio::spawn(self.clone().keep(session, route, pump, body, keep));
+        let keep = Keep { whole, expected: false };
+        tokio::spawn(self.clone().keep(session, pump, body, keep));
         Ok(Joined::new(verdict, cursor, OnGap::Fresh))
     }
 
@@ -164,27 +170,21 @@ impl Registry {
     }
 
     /// Lives as long as the session: pumps, then keeps what is left for a client that was away.
-    async fn keep(
-        self,
-        session: Arc<Session>,
-        route: Arc<Route>,
-        mut pump: Pump,
-        mut body: Relay,
-        keep: Keep,
-    ) {
-        let counts = self.0.metrics.route(&route.name);
+    async fn keep(self, session: Arc<Session>, mut pump: Pump, mut body: Relay, keep: Keep) {
         let (outcome, lost) = loop {
-            match pump.run(&mut body, &keep).await {
+            let over = pump.run(&mut body, &keep).await;
+            let route = session.standing.route();
+            match over {
                 // A client may have come between the decision and now.
                 Outcome::Abandoned | Outcome::Lingered if !self.forget_if_vacant(&session) => {}
                 Outcome::Evicted if !self.forget_if_vacant(&session) => {}
                 outcome @ (Outcome::Abandoned | Outcome::Lingered | Outcome::Evicted) => {
-                    counts.ends.count(metrics::End::Evicted);
+                    session.count(metrics::End::Evicted);
                     tracing::debug!(route = route.name, key = %session.key, ?outcome, "a session ends alone");
                     return;
                 }
                 Outcome::Moved => {
-                    counts.ends.count(metrics::End::Moved);
+                    session.count(metrics::End::Moved);
                     drop((pump, body));
                     // Until its client has what is left here.
                     session.window.vacant().await;
@@ -204,16 +204,17 @@ impl Registry {
                 Outcome::Starved | Outcome::Contradicted => break (metrics::End::Evicted, End::Lost),
             }
         };
-        counts.ends.count(outcome);
+        session.count(outcome);
         drop((pump, body));
         session.window.end(lost);
-        self.outlast(&session, route.linger).await;
+        self.outlast(&session).await;
     }
 
     /// Keeps an ended session until nobody was there for `linger`.
-    async fn outlast(&self, session: &Arc<Session>, linger: Duration) {
+    async fn outlast(&self, session: &Arc<Session>) {
         loop {
             let visits = session.window.vacant().await;
+            let linger = session.standing.terms().linger.unwrap_or_default();
             tokio::select! {
                 // Whoever is cut in the middle of what is left comes back for the rest of it.
                 () = session.window.visited(visits) => continue,
@@ -237,6 +238,10 @@ impl Registry {
 }
 
 impl Session {
+    fn count(&self, end: metrics::End) {
+        self.standing.terms().metrics.ends.count(end);
+    }
+
     /// Takes a place again for a client that comes back. Who calls holds the lock of all sessions, so that this one is
     /// not forgotten meanwhile.
     ///

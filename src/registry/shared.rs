@@ -14,14 +14,14 @@ use bytes::Bytes;
 use http::{Response, request::Parts, response};
 use tokio::sync::{Notify, oneshot};
 
-use super::{Counted, Joined, Registry, keeper::Keeper, lock};
+use super::{Counted, Joined, Pinned, Registry, keeper::Keeper, lock};
 use crate::{
     body::Relay,
     fault::Fault,
     head::Head,
     id::{Asked, Generation},
     metrics::Kind,
-    pump::now,
+    pump::{Standing, now},
     route::{Key, Route},
     window::{Gap, LiveWindow, Verdict},
 };
@@ -33,7 +33,10 @@ const REMEMBERED: usize = 8;
 /// A shared stream, through all its generations.
 pub struct SharedStream {
     pub(super) key: Key,
-    pub(super) route: Arc<Route>,
+    /// The path that it was first asked for by.
+    pub(super) path: Box<str>,
+    /// What it goes by.
+    pub(super) standing: Standing,
     pub(super) state: Mutex<State>,
     /// A client joined the line, or was admitted.
     pub(super) asked: Notify,
@@ -178,10 +181,11 @@ impl Registry {
         if matches!(asked, Asked::Foreign(_)) {
             return Some(Entry::Foreign);
         }
-        let stream = self.new_stream(key, route)?;
+        let stream = self.new_stream(key, route, request.uri.path())?;
         let entry = stream.enter(asked, request, admits);
         all.insert(key, stream.clone());
         drop(all);
+        self.renew_shared(&stream);
         tokio::spawn(Keeper::new(self.clone(), stream).keep());
         entry
     }
@@ -193,9 +197,15 @@ impl Registry {
         Some(stream.admitted(request.clone()))
     }
 
-    /// Subscribes to a pinned stream, for as long as the process lives.
-    pub fn pin(&self, key: Key, route: &Arc<Route>) {
-        let Some(stream) = self.new_stream(key, route) else {
+    /// Subscribes to a stream that is pinned now, if it is not there. Needs a runtime.
+    pub fn pin(&self, pinned: Pinned) {
+        let Pinned { key, route, path } = pinned;
+        let mut all = lock(&self.0.shared);
+        // Where it is it has heard of it, and does not close any more.
+        if all.contains_key(&key) {
+            return;
+        }
+        let Some(stream) = self.new_stream(key, &route, &path) else {
             tracing::error!(
                 route = route.name,
                 setting = "limits.streams",
@@ -203,14 +213,17 @@ impl Registry {
             );
             return;
         };
-        lock(&self.0.shared).insert(key, stream.clone());
+        all.insert(key, stream.clone());
+        drop(all);
+        self.renew_shared(&stream);
         tokio::spawn(Keeper::new(self.clone(), stream).keep());
     }
 
-    fn new_stream(&self, key: Key, route: &Arc<Route>) -> Option<Arc<SharedStream>> {
+    fn new_stream(&self, key: Key, route: &Arc<Route>, path: &str) -> Option<Arc<SharedStream>> {
         Some(Arc::new(SharedStream {
             key,
-            route: route.clone(),
+            path: path.into(),
+            standing: Standing::new(self.terms(Some(key), route, path)),
             state: Mutex::new(State::new()),
             asked: Notify::new(),
             is_asked_for: AtomicBool::new(false),
@@ -230,6 +243,7 @@ impl Registry {
 impl SharedStream {
     /// `None` where another stream has to be opened.
     fn enter(&self, asked: &Asked, request: &Arc<Parts>, admits: Admits<'_>) -> Option<Entry> {
+        let on_gap = self.standing.route().on_gap;
         let mut state = lock(&self.state);
         match &state.phase {
             Phase::Closed => None,
@@ -238,7 +252,7 @@ impl SharedStream {
                 match verdict {
                     Verdict::Foreign => Some(Entry::Foreign),
                     verdict => {
-                        let joined = Joined::new(verdict, cursor, self.route.on_gap);
+                        let joined = Joined::new(verdict, cursor, on_gap);
                         Some(Entry::Live(live.clone(), joined))
                     }
                 }
@@ -268,7 +282,7 @@ impl SharedStream {
         admits: Admits<'_>,
     ) -> Entry {
         let (verdict, cursor) = live.window.attach(asked, now());
-        let joined = Joined::new(verdict, cursor, self.route.on_gap);
+        let joined = Joined::new(verdict, cursor, self.standing.route().on_gap);
         let goes_on = live.window.look(|window| window.ended()).is_none();
         // Of a window that has ended there is nothing for one who has everything but the cut.
         let has_something = |missed| goes_on || missed > 0;
@@ -314,6 +328,18 @@ impl SharedStream {
         drop(state);
         self.asked.notify_one();
         Member(member)
+    }
+
+    /// Its terms have changed: so have its window's bounds, and what its keeper waits for.
+    pub(super) fn rebound(&self) {
+        let live = match &lock(&self.state).phase {
+            Phase::Live(live) | Phase::Down(live) => Some(live.clone()),
+            Phase::Opening | Phase::Closed => None,
+        };
+        if let Some(live) = live {
+            live.window.rebound(|| self.standing.route().window, now());
+        }
+        self.asked.notify_one();
     }
 
     pub(super) fn attached(&self) -> Vec<Arc<Parts>> {

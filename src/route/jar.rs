@@ -60,6 +60,11 @@ impl Cookies {
         Self(Arc::new(Known { keyer, rotations }))
     }
 
+    /// A replaced cookie counts for this time from now on, if it still does.
+    pub fn set_time(&self, time: Duration) {
+        self.0.rotations.lock().unwrap_or_else(PoisonError::into_inner).set_time(time);
+    }
+
     /// The cookies that count for the key of a request, if there are any.
     #[must_use]
     pub fn jar(&self, route: &Route, request: &Parts) -> Option<Jar> {

@@ -5,7 +5,7 @@ use std::{fmt, hash::Hasher};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, request::Parts};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-use super::{KeyPart, Mode, Route, query::decoded};
+use super::{Ids, KeyPart, Mode, Route, query::decoded};
 
 /// What two requests have in common that mean the same stream. It is a keyed hash: nothing can be read from it,
 /// and nobody outside can make two requests meet.
@@ -56,7 +56,7 @@ impl Keyer {
     #[must_use]
     pub fn key(&self, route: &Route, request: &Parts) -> Key {
         let mut sum = Sum::new(self);
-        sum.add(route.name.as_bytes());
+        sum.route(route);
         // A client that comes back asks for the same, whatever it had seen by then.
         let query = route.cursor_query.without(request.uri.query().unwrap_or_default());
         match &route.key {
@@ -118,7 +118,35 @@ impl Sum {
         self.0.write_u64(count);
     }
 
+    /// What the streams of a route are. Routes of which this differs have no stream in common, whatever their requests
+    /// are; where the path counts, no two routes have, so that a stream goes on when its path comes to another route.
+    fn route(&mut self, route: &Route) {
+        let mode = match route.mode {
+            Mode::Private => "private",
+            Mode::Shared => "shared",
+            Mode::Pass => "pass",
+        };
+        let ids = match route.ids {
+            Ids::Keep => "keep",
+            Ids::Replace => "replace",
+            Ids::Hidden => "hidden",
+        };
+        let name = if route.counts_path() { "" } else { &route.name };
+        let key = if route.key.is_some() { "parts" } else { "everything" };
+        [mode, ids, name, key].into_iter().for_each(|word| self.add(word.as_bytes()));
+    }
+
     fn part(&mut self, part: &KeyPart, request: &Parts, query: &str) {
+        let (kind, name) = match part {
+            KeyPart::Host => ("host", ""),
+            KeyPart::Path => ("path", ""),
+            KeyPart::Query => ("query", ""),
+            KeyPart::Parameter(name) => ("parameter", name.as_str()),
+            KeyPart::Header(name) => ("header", name.as_str()),
+            KeyPart::Cookie(name) => ("cookie", name.as_str()),
+        };
+        self.add(kind.as_bytes());
+        self.add(name.as_bytes());
         match part {
             KeyPart::Host => self.add(host(&request.uri, &request.headers).as_bytes()),
             KeyPart::Path => self.add(request.uri.path().as_bytes()),
@@ -322,6 +350,38 @@ mod tests {
     fn check(parts: Option<Vec<KeyPart>>, a: Side<'_>, b: Side<'_>, same: bool) {
         let route = route(parts);
         assert_eq!(key(&route, a.0, a.1) == key(&route, b.0, b.1), same, "{a:?} {b:?}");
+    }
+
+    #[test]
+    fn routes_whose_streams_are_not_the_same_have_no_key_in_common() {
+        let parts = |part: KeyPart| route(Some(vec![part]));
+        let room = || "/room".to_owned();
+        let routes = [
+            route(None),
+            Route { mode: Mode::Private, ..route(None) },
+            Route { ids: Ids::Replace, ..route(None) },
+            parts(KeyPart::Path),
+            parts(KeyPart::Query),
+            Route { name: "other".into(), ..parts(KeyPart::Query) },
+            parts(KeyPart::Parameter(room())),
+            parts(KeyPart::Cookie(room())),
+            parts(KeyPart::Header(HeaderName::from_static("x-room"))),
+            parts(KeyPart::Header(HeaderName::from_static("x-other"))),
+        ];
+        // Where all that they count is the same text.
+        let all = [("x-room", "/e"), ("x-other", "/e"), ("cookie", "/room=/e")];
+        let keys: Vec<_> = routes.iter().map(|route| key(route, "/e?/e", &all)).collect();
+        for (n, (one, own)) in routes.iter().zip(&keys).enumerate() {
+            for (m, (other, its)) in routes.iter().zip(&keys).enumerate() {
+                assert_eq!((own == its, one.has_streams_of(other)), (n == m, n == m), "{n} {m}");
+            }
+        }
+        // Where the path counts, what the route is called does not.
+        for same in [route(None), parts(KeyPart::Path)] {
+            let renamed = Route { name: "other".into(), linger: Duration::from_secs(9), ..same.clone() };
+            assert!(renamed.has_streams_of(&same));
+            assert_eq!(key(&renamed, "/e", &all), key(&same, "/e", &all));
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod gap;
 mod heartbeat;
 mod jar;
 mod key;
+mod paths;
 mod query;
 mod rotation;
 mod set_cookie;
@@ -21,15 +22,16 @@ pub use heartbeat::{Heartbeat, Shape};
 pub use jar::{Carried, Cookies, Jar};
 pub(crate) use key::has_own_origin;
 pub use key::{Identity, Key, Keyer, counted};
+pub use paths::Paths;
 pub use query::CursorQuery;
 
 /// What the operator says of the requests whose path matches.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Route {
     /// The name in logs and metrics: the path as written, or `default`.
     pub name: String,
     /// Which paths; `None` matches every one.
-    pub path: Option<globset::GlobMatcher>,
+    pub path: Option<Paths>,
     /// One upstream connection for each client, one for all, or no event stream of ours at all.
     pub mode: Mode,
     /// What two requests must have in common to mean the same stream; `None` is everything that could matter.
@@ -82,6 +84,19 @@ impl Route {
             Ids::Hidden => false,
         };
         self.mode == Mode::Private && has_such && self.match_upstream_ids
+    }
+
+    /// Requests of this route and of the other that have the same key mean the same stream: another configuration may
+    /// have the one in the place of the other, and its streams go on.
+    #[must_use]
+    pub fn has_streams_of(&self, other: &Self) -> bool {
+        let kind = |route: &Self| (route.mode, route.ids);
+        kind(self) == kind(other) && self.key == other.key && (self.counts_path() || self.name == other.name)
+    }
+
+    /// The path counts for the key. Where it does not, all paths of the route mean the same, and those of no other.
+    fn counts_path(&self) -> bool {
+        self.key.as_ref().is_none_or(|parts| parts.contains(&KeyPart::Path))
     }
 }
 
@@ -178,7 +193,7 @@ pub enum Admit {
 }
 
 /// A stream that is subscribed at start.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Pin {
     /// Path and query to ask for.
     pub target: http::uri::PathAndQuery,
@@ -226,6 +241,36 @@ impl Routes {
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Route>> {
         self.0.iter()
+    }
+
+    /// Other routes in the place of these. Of those that say what one of these says, it is that very one.
+    #[must_use]
+    pub fn followed_by(&self, routes: Vec<Route>) -> Self {
+        let same = |route: &Route| self.iter().find(|former| ***former == *route).cloned();
+        Self(routes.into_iter().map(|route| same(&route).unwrap_or_else(|| Arc::new(route))).collect())
+    }
+
+    /// Whoever is let in by these is let in by the others, and for as long.
+    #[must_use]
+    pub fn admit_as(&self, others: &Self) -> bool {
+        let admission = |route: &Arc<Route>| (route.name.clone(), route.admit, route.admit_cache);
+        self.iter().map(admission).eq(others.iter().map(admission))
+    }
+
+    /// The route that a stream has here which was opened by a request for this path, on a route that may be of another
+    /// configuration. `None` where no request means that stream any more.
+    #[must_use]
+    pub fn successor(&self, of: &Route, path: &str) -> Option<&Arc<Route>> {
+        let next =
+            if of.counts_path() { self.find(path) } else { self.iter().find(|route| route.name == of.name) };
+        next.filter(|route| route.has_streams_of(of))
+    }
+}
+
+impl Default for Routes {
+    /// None at all.
+    fn default() -> Self {
+        Self::new(Vec::new())
     }
 }
 

@@ -38,6 +38,11 @@ impl Rotations {
         Self { time, notes: VecDeque::new(), former: HashMap::new() }
     }
 
+    /// They count for this time from now on.
+    pub(super) fn set_time(&mut self, time: Duration) {
+        self.time = time;
+    }
+
     /// The upstream has replaced a cookie. One that is replaced by the same again counts from now on.
     pub(super) fn note(&mut self, old: Crumb, new: Crumb, now: Instant) {
         if old == new || self.time.is_zero() {

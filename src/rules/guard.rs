@@ -8,10 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use globset::GlobSet;
 use smallvec::SmallVec;
 
-use super::Pointer;
+use super::{Globs, Pointer};
 use crate::sse::Frame;
 
 /// How many closed keys are remembered of each guard of a stream.
@@ -20,12 +19,12 @@ const MOST: usize = 4096;
 const COST: usize = (size_of::<(u64, Mark)>() + size_of::<(u64, u64)>()) * 3 / 2;
 
 /// Which events ask, which answer them, and how the one is known to be about the other.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Guard {
     /// Types of opening events.
-    pub open: GlobSet,
+    pub open: Globs,
     /// Types of closing events. An event that is of both closes.
-    pub close: GlobSet,
+    pub close: Globs,
     /// Where the parts of the key stand in the data of an opening event.
     pub open_key: Vec<Pointer>,
     /// Where they stand in that of a closing one, in the same order.
@@ -177,17 +176,11 @@ impl Marks {
 
 #[cfg(test)]
 mod tests {
-    use globset::{Glob, GlobSetBuilder};
-
     use super::*;
     use crate::sse::Splitter;
 
-    fn types(globs: &[&str]) -> GlobSet {
-        let mut set = GlobSetBuilder::new();
-        for glob in globs {
-            set.add(Glob::new(glob).unwrap());
-        }
-        set.build().unwrap()
+    fn types(globs: &[&str]) -> Globs {
+        Globs::new(globs.iter().copied()).unwrap()
     }
 
     fn guard(open: &[&str], close: &[&str], open_key: &[&str], close_key: &[&str]) -> Guard {

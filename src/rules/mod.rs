@@ -3,42 +3,42 @@
 //! Many servers send `data: {"type": "…"}` and no `event` field, so a type is either that field or what a JSON
 //! pointer finds in the data. The data is read where it lies, up to the value, and nothing is built of it.
 
+mod globs;
 mod guard;
 mod pointer;
 
 use std::{borrow::Cow, time::Duration};
 
-use globset::GlobSet;
-
+pub use globs::Globs;
 pub use guard::{Closed, Guard, Key, Said};
 pub use pointer::{Pointer, PointerError};
 
 use crate::sse::Frame;
 
 /// What the operator says of a stream's events. The default says nothing, and costs nothing.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Rules {
     /// Where an event's type stands.
     pub kind: Kind,
     /// Types that begin a new generation.
-    pub reset: Option<GlobSet>,
+    pub reset: Option<Globs>,
     /// Types that are not asked again once they were answered.
     pub guards: Vec<Guard>,
     /// Types that are delivered live and never retained.
-    pub ephemeral: Option<GlobSet>,
+    pub ephemeral: Option<Globs>,
     /// When given, the only types that are retained.
-    pub retain: Option<GlobSet>,
+    pub retain: Option<Globs>,
     /// Types that belong to a connection, on shared streams.
     pub hello: Option<Hello>,
     /// Types whose own ids stay where ids are replaced.
-    pub keep_ids_of: Option<GlobSet>,
+    pub keep_ids_of: Option<Globs>,
 }
 
 /// What a server says to each new connection: passed to a new client, kept from one that comes back, never retained.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Hello {
     /// The types of its events.
-    pub types: GlobSet,
+    pub types: Globs,
     /// Where they stand.
     pub kind: Kind,
     /// How many events it has; the last one carries the fence as its id.
@@ -51,12 +51,12 @@ impl Hello {
     /// The event is of this hello, if it comes where a hello does.
     #[must_use]
     pub fn is(&self, frame: &Frame<'_>) -> bool {
-        self.kind.of(frame).is_some_and(|kind| self.types.is_match(&*kind))
+        self.kind.of(frame).is_some_and(|kind| self.types.is_match(&kind))
     }
 }
 
 /// Where an event's type stands.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum Kind {
     /// In the `event` field; `message` where there is none, as for a client.
     #[default]
@@ -97,7 +97,7 @@ impl Rules {
     #[must_use]
     pub fn class(&self, kind: Option<&str>) -> Class {
         let Some(kind) = kind else { return Class::Retained };
-        let is = |set: &Option<GlobSet>| set.as_ref().map(|set| set.is_match(kind));
+        let is = |set: &Option<Globs>| set.as_ref().map(|set| set.is_match(kind));
         if is(&self.reset) == Some(true) {
             Class::Reset
         } else if is(&self.ephemeral) == Some(true) || is(&self.retain) == Some(false) {
@@ -111,7 +111,7 @@ impl Rules {
     #[must_use]
     pub fn keeps_id(&self, frame: &Frame<'_>) -> bool {
         let Some(set) = &self.keep_ids_of else { return false };
-        self.kind.of(frame).is_some_and(|kind| set.is_match(&*kind))
+        self.kind.of(frame).is_some_and(|kind| set.is_match(&kind))
     }
 }
 

@@ -37,6 +37,11 @@ impl Splitter {
         Self { carry: Vec::new(), scan: Scan::default(), limit }
     }
 
+    /// Takes frames of up to so many bytes from now on, the one among them that is not complete.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
     /// What it holds of a frame that is not complete.
     #[must_use]
     pub fn carried(&self) -> &[u8] {

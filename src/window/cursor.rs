@@ -9,7 +9,7 @@ use bytes::Bytes;
 use slab::Slab;
 
 use super::{
-    End, Extent, Lag, Parts, Passed, Place, Verdict, Window,
+    Bounds, End, Extent, Lag, Parts, Passed, Place, Verdict, Window,
     sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering, PoisonError, Weak},
 };
 use crate::{
@@ -21,14 +21,14 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Budget {
     used: Level,
-    limit: usize,
+    limit: std::sync::Arc<std::sync::atomic::AtomicUsize>,
 }
 
 impl Budget {
     /// A budget of `limit` bytes; `used` shows how many are in use.
     #[must_use]
     pub fn new(limit: usize, used: Level) -> Self {
-        Self { used, limit }
+        Self { used, limit: std::sync::Arc::new(limit.into()) }
     }
 
     /// How many bytes are in use.
@@ -41,7 +41,12 @@ impl Budget {
     /// By how many bytes it is exceeded.
     #[must_use]
     pub fn excess(&self) -> usize {
-        self.used().saturating_sub(self.limit)
+        self.used().saturating_sub(self.limit.load(std::sync::atomic::Ordering::Relaxed))
+    }
+
+    /// There are so many bytes from now on. Whoever lowers it sees to it that something gives way.
+    pub fn set_limit(&self, limit: usize) {
+        self.limit.store(limit, std::sync::atomic::Ordering::Relaxed);
     }
 
     /// Takes account of something that cost `before` and now costs `after`.
@@ -320,6 +325,17 @@ impl LiveWindow {
     /// Wakes everyone who waits, for something that is not in the window.
     pub fn wake(&self) {
         self.write(|_| ());
+    }
+
+    /// Other bounds apply from now on; see [`Window::rebound`]. The pump is woken, as one whose terms may be others too.
+    /// The bounds are asked for under the window's lock, so that of two changes the later one counts.
+    pub fn rebound(&self, bounds: impl FnOnce() -> Bounds, now: Instant) {
+        let mut state = self.lock();
+        state.window.rebound(bounds(), now);
+        self.settle(&mut state);
+        let pump = state.pump.take();
+        drop(state);
+        pump.into_iter().for_each(Waker::wake);
     }
 
     /// Makes room for others; see [`Window::give_way`].

@@ -409,6 +409,13 @@ impl Window {
         }
     }
 
+    /// Other bounds apply from now on. What they leave no room for goes as if they had always been; what has gone does not
+    /// come back, and whoever is here has all the same what it had coming.
+    pub fn rebound(&mut self, bounds: Bounds, now: Instant) {
+        self.bounds = bounds;
+        self.prune(now);
+    }
+
     /// Raises the low edge to what the bounds cover.
     pub fn prune(&mut self, now: Instant) {
         let events = self.bounds.events.get() as u64;

@@ -6,9 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use globset::{Glob, GlobSet};
 use respool::{
-    rules::{Kind, Rules},
+    rules::{Globs, Kind, Rules},
     sse::Splitter,
 };
 
@@ -47,7 +46,7 @@ impl Event {
         let mut frame = String::new();
         write!(frame, "data: {{\"directory\":\"/home/me/project\",\"payload\":{{{payload}}}}}\n\n").unwrap();
         assert!(frame.len() <= bytes && frame.len() + 200 > bytes, "{} bytes", frame.len());
-        let types = GlobSet::builder().add(Glob::new("server.heartbeat").unwrap()).build().unwrap();
+        let types = Globs::new(["server.heartbeat"]).unwrap();
         let kind = Kind::Data("/payload/type".parse().unwrap());
         Self { frame, rules: Rules { kind, ephemeral: Some(types), ..Rules::default() } }
     }

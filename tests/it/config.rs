@@ -270,6 +270,40 @@ fn what_is_no_duration_or_size_is_refused() {
         "[[route]]\npath = \"/a\"\nheartbeat = \"0s\"",
         "r.toml:4:13: a heartbeat every zero seconds; write `heartbeat = \"none\"` to turn it off",
     );
+    for often in ["0", "0s", "99ms"] {
+        refused(
+            &format!("reload = \"{often}\""),
+            &format!(
+                "r.toml:2:10: `{often}` is too often; write at least \"100ms\", such as \"5s\", or leave it out"
+            ),
+        );
+    }
+}
+
+#[test]
+fn a_file_is_looked_at_where_it_says_so() {
+    let reload = |file: &str| resolve(&format!("{UPSTREAM}{file}"), &Flags::default(), &[]).unwrap().reload;
+    assert_eq!(reload(""), None);
+    assert_eq!(reload("reload = \"5s\""), Some(std::time::Duration::from_secs(5)));
+}
+
+#[test]
+fn what_takes_a_restart_is_named_and_nothing_else() {
+    let config = |file: &str| resolve(file, &Flags::default(), &[]).unwrap();
+    let started = config(UPSTREAM);
+    for (file, waiting) in [
+        ("upstream = \"http://127.0.0.1:9000\"\nlisten = \"127.0.0.1:8080\"\n", &[][..]),
+        ("upstream = \"http://127.0.0.1:9000\"\nlisten = \"127.0.0.1:8081\"\n", &["listen"]),
+        ("upstream = \"http://127.0.0.1:9001\"\nadmin = \"127.0.0.1:8081\"\n", &["upstream", "admin"]),
+        (
+            "upstream = \"http://127.0.0.1:9000\"\nhost = \"upstream\"\n[limits]\nconnections = 1\n[[route]]\npath = \"/a\"\n",
+            &[],
+        ),
+    ] {
+        let config = config(file);
+        assert_eq!(config.waiting(&started), waiting, "{file}");
+        assert_eq!(config == started, file.contains("8080"), "{file}");
+    }
 }
 
 #[test]

@@ -137,8 +137,11 @@ fn the_unit_starts_what_exists_and_waits_for_the_drain() {
     for flag in value("ExecStart").split(' ').filter(|word| word.starts_with("--")) {
         assert!(help.contains(&format!("{flag} ")), "{flag}");
     }
-    let command = value("ExecStartPre").split(' ').nth(1).unwrap();
-    assert!(help.contains(&format!("\n  {command} ")), "{command}");
+    for key in ["ExecStartPre", "ExecReload"] {
+        let command = value(key).split(' ').nth(1).unwrap();
+        assert!(help.contains(&format!("\n  {command} ")), "{command}");
+    }
+    assert!(UNIT.contains("\nExecReload=/bin/kill -HUP $MAINPID\n"));
     let stop = humantime::parse_duration(value("TimeoutStopSec")).unwrap();
     assert!(stop > load(EXAMPLE).drain_time + Duration::from_secs(5));
     assert_eq!((value("DynamicUser"), value("KillSignal")), ("yes", "SIGTERM"));

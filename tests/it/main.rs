@@ -84,6 +84,8 @@ mod presets;
 mod private;
 /// What `README.md` says holds: its commands, files, keys, numbers and answers.
 mod readme;
+/// Another configuration while clients are served: what changes, what stays, and whom it touches.
+mod reload;
 /// An event after which nothing from before counts: a new run of the same stream.
 mod reset;
 /// Cut the client at every byte: what it holds plus what it gets equals what the upstream sent.

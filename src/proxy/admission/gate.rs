@@ -53,6 +53,12 @@ impl Gate {
         }
     }
 
+    /// There are so many places from now on.
+    pub(super) fn set_places(&self, places: usize) {
+        let next = self.lock().set_places(places);
+        next.into_iter().for_each(|next| drop(next.send(self.place())));
+    }
+
     fn line_up(&self, key: Key) -> Result<Place, Waiting<'_>> {
         let mut turnstile = self.lock();
         if turnstile.take() {

@@ -57,6 +57,11 @@ impl<W: Copy + Eq + Hash> Memory<W> {
         Self { answers: HashMap::new(), order, count: 0, bytes: 0, most, floor: None }
     }
 
+    /// Forgets all. No yes that was asked for before now counts either.
+    pub(super) fn forget_all(&mut self, now: Instant) {
+        *self = Self { most: self.most, count: self.count, floor: Some(now), ..Self::default() };
+    }
+
     /// The head of the yes that counts now, if there is one.
     pub(super) fn yes(&self, who: W, now: Instant) -> Option<Arc<Head>> {
         match self.answers.get(&who).filter(|answer| now < answer.until) {

@@ -94,6 +94,16 @@ impl Admissions {
         }
     }
 
+    /// No yes of before now counts any more.
+    pub fn forget(&self) {
+        self.memory().forget_all(now());
+    }
+
+    /// So many are asked about at once from now on. Of more, those who have a place keep it.
+    pub fn set_places(&self, places: usize) {
+        self.gate.set_places(places);
+    }
+
     /// The upstream said no to this client: an earlier yes counts no more.
     pub fn said_no(&self, visit: &Visit<'_>) {
         if let Some((identity, time)) = visit.known {

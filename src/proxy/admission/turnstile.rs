@@ -9,7 +9,8 @@ use std::{
 /// key whose turn it is, so that a long queue of one key holds up no other.
 #[derive(Debug)]
 pub(super) struct Turnstile<K, W> {
-    free: usize,
+    places: usize,
+    taken: usize,
     queues: HashMap<K, Queue<W>>,
     /// The keys somebody waits for, by their turns.
     turns: BTreeMap<u64, K>,
@@ -31,14 +32,20 @@ pub(super) struct Ticket(u64);
 impl<K: Copy + Eq + Hash, W> Turnstile<K, W> {
     /// A turnstile with so many places.
     pub(super) fn new(places: usize) -> Self {
-        Self { free: places, queues: HashMap::new(), turns: BTreeMap::new(), count: 0 }
+        Self { places, taken: 0, queues: HashMap::new(), turns: BTreeMap::new(), count: 0 }
     }
 
     /// Takes a place, if there is one. Nobody waits while there is.
     pub(super) fn take(&mut self) -> bool {
-        let taken = self.free > 0;
-        self.free -= usize::from(taken);
-        taken
+        let free = self.taken < self.places;
+        self.taken += usize::from(free);
+        free
+    }
+
+    /// There are so many places from now on; says who has one now of those who waited.
+    pub(super) fn set_places(&mut self, places: usize) -> Vec<W> {
+        self.places = places;
+        std::iter::from_fn(|| self.serve()).collect()
     }
 
     /// Lines up behind those of the same key.
@@ -55,8 +62,13 @@ impl<K: Copy + Eq + Hash, W> Turnstile<K, W> {
 
     /// Gives a place back, and says who has it now, if anybody waited.
     pub(super) fn give_back(&mut self) -> Option<W> {
-        let next = self.next();
-        self.free += usize::from(next.is_none());
+        self.taken = self.taken.saturating_sub(1);
+        self.serve()
+    }
+
+    fn serve(&mut self) -> Option<W> {
+        let next = if self.taken < self.places { self.next() } else { None };
+        self.taken += usize::from(next.is_some());
         next
     }
 
@@ -89,13 +101,18 @@ impl<K: Copy + Eq + Hash, W> Turnstile<K, W> {
 mod tests {
     use super::*;
 
-    /// What happens at a turnstile of so many places: `a1` comes for key `a`, `-a1` leaves, `.` gives a place back.
+    /// What happens at a turnstile of so many places: `a1` comes for key `a`, `-a1` leaves, `.` gives a place back, `=3`
+    /// makes them three.
     /// What is expected is who has a place, in the order in which they got it.
     #[track_caller]
     fn check(places: usize, happens: &str, expected: &str) {
         let mut turnstile = Turnstile::new(places);
         let (mut tickets, mut served) = (HashMap::new(), Vec::new());
         for event in happens.split_whitespace() {
+            if let Some(places) = event.strip_prefix('=') {
+                served.extend(turnstile.set_places(places.parse().unwrap()));
+                continue;
+            }
             match (event, event.strip_prefix('-')) {
                 (".", _) => served.extend(turnstile.give_back()),
                 (_, Some(who)) => turnstile.leave(who.as_bytes()[0], tickets[who]),
@@ -114,7 +131,7 @@ mod tests {
         check(2, "a1 a2 a3 a4", "a1 a2");
         check(2, "a1 a2 a3 a4 .", "a1 a2 a3");
         check(2, "a1 . . a2 a3", "a1 a2 a3");
-        check(1, "a1 . . b1 b2", "a1 b1 b2");
+        check(1, "a1 . b1 b2 .", "a1 b1 b2");
     }
 
     #[test]
@@ -127,6 +144,14 @@ mod tests {
         check(1, "a1 a2 a3 a4 b1 c1 b2 . . . . . .", "a1 a2 b1 c1 a3 b2 a4");
         check(1, "a1 a2 a3 . b1 . . .", "a1 a2 a3 b1");
         check(1, "a1 a2 a3 b1 . . a4 b2 . . .", "a1 a2 b1 a3 b2 a4");
+    }
+
+    #[test]
+    fn places_that_are_added_are_taken_and_those_taken_away_are_not_given_again() {
+        check(1, "a1 a2 b1 a3 =3 .", "a1 a2 b1 a3");
+        check(3, "a1 a2 a3 a4 =1 . . .", "a1 a2 a3 a4");
+        check(3, "a1 a2 a3 a4 =1 . .", "a1 a2 a3");
+        check(2, "a1 =1 a2 .", "a1 a2");
     }
 
     #[test]

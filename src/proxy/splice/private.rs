@@ -148,6 +148,7 @@ impl Call {
             from,
             by_get,
             route,
+            path: self.parts.uri.path().into(),
             head: Head::of(&head),
             body,
             foreign,

@@ -10,7 +10,7 @@ mod wire;
 pub mod world;
 
 pub(crate) use origin::Origin;
-pub(crate) use proxy::{Binary, Proxy};
+pub(crate) use proxy::{Binary, Proxy, free};
 pub(crate) use wire::{Answer, End, Wire};
 
 use std::time::Duration;

@@ -74,14 +74,18 @@ impl Binary {
         Self::start(upstream, &format!("exec \"$0\" --log {level} \"$@\"")).await
     }
 
+    /// With this configuration file.
+    pub(crate) async fn configured(upstream: SocketAddr, file: &str) -> Self {
+        Self::start(upstream, &format!("exec \"$0\" --config {file} \"$@\"")).await
+    }
+
     /// With so many file descriptors and no more.
     pub(crate) async fn with_descriptors(upstream: SocketAddr, descriptors: u32) -> Self {
         Self::start(upstream, &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"")).await
     }
 
     async fn start(upstream: SocketAddr, shell: &str) -> Self {
-        // A port that was free a moment ago: the binary does not tell which one it got.
-        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let address = free();
         let mut child = Command::new("sh")
             .args(["-c", shell, env!("CARGO_BIN_EXE_respool")])
             .args(["--upstream", &format!("http://{upstream}"), "--listen", &address.to_string()])
@@ -132,6 +136,11 @@ impl Binary {
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
+}
+
+/// A port that was free a moment ago: the binary does not tell which one it got.
+pub(crate) fn free() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 fn collect(mut from: impl std::io::Read + Send + 'static, into: Arc<Mutex<String>>) {

@@ -78,8 +78,7 @@ impl World {
     }
 
     pub fn seeded(file: &str, seed: u64) -> Self {
-        let flags = Flags { upstream: Some("http://origin:80".into()), ..Flags::default() };
-        let config = Config::resolve(&flags, &|_| None, Some(("test.toml", file))).unwrap();
+        let config = config(file);
         let (calls, receiver) = mpsc::unbounded_channel();
         let wires = Arc::new(Wires { calls, dials: 0.into(), open: Arc::default(), away: false.into() });
         let drain = Drain::new(config.drain_time);
@@ -87,6 +86,12 @@ impl World {
         let app = App::new(&config, dial, Dice::seeded(seed), Metrics::new(), drain);
         app.start();
         Self { app, origin: Origin { calls: receiver, waiting: wires }, peer: None, pipe: PIPE }
+    }
+
+    /// Another configuration file, less the upstream, from now on.
+    pub async fn change(&self, file: &str) {
+        self.app.change(&config(file));
+        settle().await;
     }
 
     /// A client that sends this head (request line and header lines, without the empty line) and reads the answer's.
@@ -127,6 +132,11 @@ impl World {
         let found = text.lines().find_map(|l| l.strip_prefix(line));
         found.unwrap_or_else(|| panic!("no {line} in\n{text}")).trim().parse().unwrap()
     }
+}
+
+fn config(file: &str) -> Config {
+    let flags = Flags { upstream: Some("http://origin:80".into()), ..Flags::default() };
+    Config::resolve(&flags, &|_| None, Some(("test.toml", file))).unwrap()
 }
 
 pub fn event_source(path: &str, last_event_id: &str) -> String {
