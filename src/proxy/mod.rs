@@ -4,6 +4,7 @@ pub mod absent;
 pub mod admission;
 pub mod answer;
 mod connector;
+mod crumbs;
 mod expect;
 pub mod forward;
 pub mod greeting;

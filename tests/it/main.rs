@@ -66,6 +66,8 @@ mod load;
 mod logs;
 /// Clients of a shared stream that came with an id which only the upstream knows.
 mod moving;
+/// HTTP/2 with clients: many requests on one connection, each with limits, a cut and an end of its own.
+mod multiplex;
 /// Random rules, streams and cuts, against a naive model that keeps everything.
 mod naive;
 /// Odd input: what becomes of it, and that it is no matter of other streams.
