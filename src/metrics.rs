@@ -21,7 +21,9 @@ mod handle;
 mod label;
 
 pub use handle::{Counts, Held, Level, Levels};
-pub use label::{Admission, Admitting, Answer, Connect, Cut, Dropped, End, Hello, Kind, Label, Outcome};
+pub use label::{
+    Admission, Admitting, Answer, Connect, Cut, Dropped, End, Hello, Kind, Label, Outcome, Renewal,
+};
 
 /// The media type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -39,6 +41,8 @@ pub struct Metrics {
     pub retained_bytes: Level,
     /// Requests that were forwarded, refused by us, or failed at the upstream.
     pub requests: Counts<Outcome>,
+    /// New certificates in the files of what clients are shown.
+    pub certificates: Counts<Renewal>,
     routes: Arc<Families>,
     names: Arc<Mutex<BTreeSet<String>>>,
     registry: Arc<Registry>,
@@ -87,7 +91,11 @@ impl Metrics {
         registry.register("respool_admitting", "Clients to be let into shared streams", admitting.clone());
         let requests = Family::<Of<Outcome>, Counter>::default();
         registry.register("respool_requests", "Requests, by what became of them", requests.clone());
+        let renewals = Family::<Of<Renewal>, Counter>::default();
+        let help = "New certificates in the files of what clients are shown, by whether they are";
+        registry.register("respool_certificate_renewals", help, renewals.clone());
         Self {
+            certificates: Counts::new(|kind| renewals.get_or_create_owned(&Of { route: None, kind })),
             streams: Levels::new(|kind| streams.get_or_create_owned(&Of { route: None, kind })),
             admitting: Levels::new(|kind| admitting.get_or_create_owned(&Of { route: None, kind })),
             lingering: level(&mut registry, "respool_lingering", "Upstream connections without a client"),

@@ -172,7 +172,7 @@ where
     {
         let control = Control::new(self.drain.clone());
         let mut client = Client::new(socket, control.clone(), keep);
-        let (server, whence) = (self.clone(), Whence { peer });
+        let server = self.clone();
         async move {
             let _witness = Witness("connection");
             let protocol = tokio::select! {
@@ -181,6 +181,7 @@ where
                 () = server.drain.begun() => return,
             };
             let Ok(Ok(protocol)) = protocol else { return };
+            let whence = Whence { peer, secure: client.is_secure() };
             if protocol == Protocol::Http2 {
                 // Far more than what HTTP/1 needs: out of the way of those who do not need it.
                 return Box::pin(server.http2(client, whence)).await;

@@ -168,3 +168,13 @@ label! {
         Failed = "failed",
     }
 }
+
+label! {
+    /// What became of a new certificate.
+    Renewal, "result" {
+        /// New clients are shown it.
+        Done = "done",
+        /// It cannot be used: they are shown the former one.
+        Failed = "failed",
+    }
+}

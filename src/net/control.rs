@@ -33,17 +33,36 @@ const LINGER: Duration = Duration::from_secs(2);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Peer(pub Option<IpAddr>);
 
+/// That it came by a connection that nobody on the way can read. In a request's extensions, where it did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Secure;
+
 /// What a client can be connected by.
 pub trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// Ready when bytes can pass, after a handshake, say; an error says that they never will. Waited for once, before
+    /// anything is read or written.
+    fn poll_open(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether nobody on the way can read what passes.
+    fn is_secure(&self) -> bool {
+        false
+    }
+
     /// Has the coming drop tell the other side that the connection broke, where the transport can.
     fn reset(&self) {}
 }
 
 impl Socket for TcpStream {
     fn reset(&self) {
-        // Without it the drop sends a FIN, which an HTTP/1.0 client takes for a proper end.
-        let _ = socket2::SockRef::from(self).set_linger(Some(Duration::ZERO));
+        reset(self);
     }
+}
+
+pub(super) fn reset(stream: &TcpStream) {
+    // Without it the drop sends a FIN, which an HTTP/1.0 client takes for a proper end.
+    let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
 impl Socket for UnixStream {}
 impl Socket for DuplexStream {}
@@ -218,12 +237,18 @@ impl<S: Socket, K> Client<S, K> {
         self
     }
 
-    /// Waits for as much as tells what the client speaks. What was read for that is read again.
+    /// Whether nobody on the way can read what passes.
+    pub fn is_secure(&self) -> bool {
+        self.socket.is_secure()
+    }
+
+    /// Waits until bytes can pass, and for as many as tell what the client speaks. What was read for that is read again.
     ///
     /// # Errors
     ///
     /// The socket's.
     pub async fn protocol(&mut self) -> io::Result<Protocol> {
+        poll_fn(|cx| self.socket.poll_open(cx)).await?;
         let mut ahead = BytesMut::new();
         let protocol = poll_fn(|cx| self.poll_protocol(cx, &mut ahead)).await?;
         self.ahead = ahead.freeze();

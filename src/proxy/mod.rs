@@ -9,6 +9,7 @@ mod expect;
 pub mod forward;
 pub mod greeting;
 pub mod hygiene;
+mod lanes;
 pub mod outage;
 pub mod piece;
 pub mod rotating;

@@ -13,19 +13,23 @@ use tower::{Service, ServiceExt as _};
 
 use crate::{
     body::BoxError,
-    net::{BoxFuture, Control, Peer},
+    net::{BoxFuture, Control, Peer, Secure},
 };
 
 /// Whose connection requests come by, and how.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Whence {
     pub(super) peer: Peer,
+    pub(super) secure: bool,
 }
 
 impl Whence {
     /// Tells it the service, in a request's extensions.
     pub(super) fn tell(self, extensions: &mut Extensions) {
         extensions.insert(self.peer);
+        if self.secure {
+            extensions.insert(Secure);
+        }
     }
 }
 

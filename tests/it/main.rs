@@ -105,5 +105,11 @@ mod stream;
 /// Clients that make an event of every blank line once they hold an id.
 mod stumbling;
 mod support;
+/// Sockets that the service manager listens on, and what it is told.
+mod systemd;
+/// TLS with clients: what is spoken, who is told what, and certificates that change.
+mod tls;
+/// An upstream by https, by HTTP/2, or by both.
+mod upstream;
 /// Sessions that are found again by an id of the upstream's.
 mod upstream_ids;

@@ -6,6 +6,7 @@ mod origin;
 mod proxy;
 /// An `EventSource` as the standard describes it, line by line.
 pub mod reader;
+mod secured;
 mod wire;
 /// An app on in-memory pipes, with the clock stopped.
 pub mod world;
@@ -13,6 +14,7 @@ pub mod world;
 pub(crate) use multiplexed::Multiplexed;
 pub(crate) use origin::Origin;
 pub(crate) use proxy::{Binary, Proxy};
+pub(crate) use secured::Authority;
 pub(crate) use wire::{Answer, End, Wire};
 
 use std::time::Duration;

@@ -79,12 +79,41 @@ impl Binary {
         Self::start(upstream, &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"")).await
     }
 
+    /// With TLS for clients, and this in its configuration file.
+    pub(crate) async fn secured(upstream: SocketAddr, file: &str) -> Self {
+        let address = free();
+        let listen = format!("https://{address}");
+        Self::configured(address, &["--upstream", &format!("http://{upstream}"), "--listen", &listen], file)
+            .await
+    }
+
+    /// With this in its configuration file, which says where the upstream is.
+    pub(crate) async fn with_file(file: &str) -> Self {
+        let address = free();
+        Self::configured(address, &["--listen", &address.to_string()], file).await
+    }
+
+    async fn configured(address: SocketAddr, arguments: &[&str], file: &str) -> Self {
+        let path =
+            std::env::temp_dir().join(format!("respool-{}-{}.toml", std::process::id(), address.port()));
+        std::fs::write(&path, file).unwrap();
+        let shell = "exec \"$0\" \"$@\"";
+        let config = ["--config", path.to_str().unwrap()];
+        let binary = Self::run(address, shell, &[arguments, &config].concat()).await;
+        std::fs::remove_file(path).unwrap();
+        binary
+    }
+
     async fn start(upstream: SocketAddr, shell: &str) -> Self {
-        // A port that was free a moment ago: the binary does not tell which one it got.
-        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let address = free();
+        let arguments = ["--upstream", &format!("http://{upstream}"), "--listen", &address.to_string()];
+        Self::run(address, shell, &arguments).await
+    }
+
+    async fn run(address: SocketAddr, shell: &str, arguments: &[&str]) -> Self {
         let mut child = Command::new("sh")
             .args(["-c", shell, env!("CARGO_BIN_EXE_respool")])
-            .args(["--upstream", &format!("http://{upstream}"), "--listen", &address.to_string()])
+            .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -132,6 +161,11 @@ impl Binary {
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
+}
+
+/// A port that was free a moment ago: the binary does not tell which one it got.
+fn free() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 fn collect(mut from: impl std::io::Read + Send + 'static, into: Arc<Mutex<String>>) {
