@@ -19,7 +19,7 @@ const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; cha
     cache-control: no-store\r\nconnection: close\r\ncontent-length: 45\r\n\r\n\
     respool: TLS is spoken here: ask by https://\n";
 
-/// A socket that has to be opened, by [`poll_open`](Self::poll_open), before bytes pass.
+/// A socket that has to be opened, by a handshake, before bytes pass.
 pub struct Front(State);
 
 /// Silent => Shaking | Gone; Shaking => Open | Gone.
