@@ -138,7 +138,7 @@ struct Check {
 
 #[derive(Args)]
 struct Run {
-    /// The event server: http://host:port or unix:/path [env: RESPOOL_UPSTREAM]
+    /// The event server: http://host:port, https://host:port or unix:/path [env: RESPOOL_UPSTREAM]
     #[arg(long, value_name = "URL")]
     upstream: Option<String>,
     /// Where clients come in, 127.0.0.1:8080 unless given; may be repeated [env: RESPOOL_LISTEN, with commas]
@@ -203,17 +203,21 @@ fn run(arguments: Run) -> Result<ExitCode, Box<dyn Error>> {
             return Ok(ExitCode::from(WRONG));
         }
     };
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?
-        .block_on(serve(config, Sources { flags, env }))?;
+    let (certificates, dial) = match (config.certificates(), config.dialer()) {
+        (Ok(certificates), Ok(dial)) => (certificates, dial),
+        (Err(fault), _) | (_, Err(fault)) => {
+            say(&fault);
+            return Ok(ExitCode::from(WRONG));
+        }
+    };
+    let serve = async move {
+        let drain = Drain::new(config.drain_time);
+        let app = App::new(&config, dial, Dice::new()?, Metrics::new(), drain);
+        let sources = Sources { flags, env };
+        Ok::<_, Box<dyn Error>>(command::run::run(&config, sources, app, certificates).await?)
+    };
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve)?;
     Ok(ExitCode::SUCCESS)
-}
-
-async fn serve(config: Config, sources: Sources) -> Result<(), Box<dyn Error>> {
-    let drain = Drain::new(config.drain_time);
-    let app = App::new(&config, config.upstream.dialer(), Dice::new()?, Metrics::new(), drain);
-    Ok(command::run::run(&config, sources, app).await?)
 }
 
 fn demo(arguments: Demo) -> Result<ExitCode, Box<dyn Error>> {

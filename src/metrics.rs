@@ -22,7 +22,7 @@ mod label;
 
 pub use handle::{Counts, Held, Level, Levels};
 pub use label::{
-    Admission, Admitting, Answer, Connect, Cut, Dropped, End, Hello, Kind, Label, Outcome, Reload,
+    Admission, Admitting, Answer, Connect, Cut, Dropped, End, Hello, Kind, Label, Outcome, Reload, Renewal,
 };
 
 /// The media type of [`Metrics::encode`].
@@ -45,6 +45,8 @@ pub struct Metrics {
     pub reloads: Counts<Reload>,
     /// When the configuration in force was loaded, in seconds of the Unix epoch.
     pub loaded: Level,
+    /// New certificates in the files of what clients are shown.
+    pub certificates: Counts<Renewal>,
     routes: Arc<Families>,
     names: Arc<Mutex<BTreeSet<String>>>,
     registry: Arc<Registry>,
@@ -95,6 +97,9 @@ impl Metrics {
         registry.register("respool_requests", "Requests, by what became of them", requests.clone());
         let reloads = Family::<Of<Reload>, Counter>::default();
         registry.register("respool_reloads", "Times that the configuration was read again", reloads.clone());
+        let renewals = Family::<Of<Renewal>, Counter>::default();
+        let help = "New certificates in the files of what clients are shown, by whether they are";
+        registry.register("respool_certificate_renewals", help, renewals.clone());
         Self {
             reloads: Counts::new(|kind| reloads.get_or_create_owned(&Of { route: None, kind })),
             loaded: level(
@@ -102,6 +107,7 @@ impl Metrics {
                 "respool_config_loaded_timestamp_seconds",
                 "When the configuration in force was loaded",
             ),
+            certificates: Counts::new(|kind| renewals.get_or_create_owned(&Of { route: None, kind })),
             streams: Levels::new(|kind| streams.get_or_create_owned(&Of { route: None, kind })),
             admitting: Levels::new(|kind| admitting.get_or_create_owned(&Of { route: None, kind })),
             lingering: level(&mut registry, "respool_lingering", "Upstream connections without a client"),

@@ -1,29 +1,45 @@
-//! The edge towards clients: accepts connections and serves HTTP/1.1 on them, under limits, until the drain.
+//! The edge towards clients: accepts connections and serves HTTP/1.1 or HTTP/2 on them, under limits, until the drain.
 
 use std::{io, pin::pin, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use http_body::Body;
-use hyper::{body::Incoming, server::conn::http1};
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::time::timeout;
 use tower::Service;
 
 use crate::{
     body::BoxError,
     drain::Drain,
-    net::{Accept, Client, Control, Peer, Refuse, Socket},
+    net::{Accept, Client, Control, Peer, Protocol, Refuse, Socket},
 };
 
 mod handler;
+mod multiplex;
+mod passage;
 mod places;
 
-use handler::Handler;
+use handler::{Handler, Whence};
+use multiplex::Streams;
 use places::Places;
 
 /// The bytes that a request's head may have, and that a connection buffers in either direction.
 const HEAD: usize = 32 * 1024;
 /// The headers that a request may have.
 const HEADERS: usize = 64;
+/// The requests that a connection of HTTP/2 may have open at a time.
+const STREAMS: u32 = 128;
+/// The bytes of request bodies that a client may send ahead of the upstream: on one stream, and on all of a connection.
+const AHEAD: (u32, u32) = (64 * 1024, 1024 * 1024);
+/// How often a silent client of HTTP/2 is asked whether it is still there. Its kernel answers for its host, and sooner;
+/// this keeps what is on the way from forgetting the connection.
+const PING: Duration = Duration::from_secs(20);
+/// How long it may leave that unanswered: one that stopped reading in the middle of a download is waited for, too.
+const PONG: Duration = Duration::from_secs(10 * 60);
 /// How long nothing is accepted after accepting failed.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -32,8 +48,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub struct Limits {
     /// Connections at a time, upgraded ones included; over it we stop accepting until one ends.
     pub connections: usize,
-    /// How long a request's head may take to arrive, counted from when the connection was ready for it: an idle
-    /// connection is closed after this long, too.
+    /// How long a request's head may take to arrive, counted from when the connection was ready for it: a connection on
+    /// which nothing is asked for is closed after this long, too.
     pub header_timeout: Duration,
     /// How long a client of a stamped stream may take nothing; carried out by whoever calls
     /// [`Control::limit_stalls`].
@@ -51,6 +67,7 @@ impl Default for Limits {
 pub struct Server<S> {
     service: Arc<S>,
     http: Arc<http1::Builder>,
+    limits: Limits,
     places: Arc<Places>,
     refuse: Option<Refuse>,
     drain: Drain,
@@ -63,7 +80,7 @@ impl<S> Server<S> {
     /// connection without an answer; an error of a response's body cuts it after all that came before was written.
     pub fn new(service: S, limits: Limits, drain: Drain) -> Self {
         let places = Arc::new(Places::new(limits.connections));
-        Self { service: Arc::new(service), http: Arc::new(http(limits)), places, refuse: None, drain }
+        Self { service: Arc::new(service), http: Arc::new(http(limits)), limits, places, refuse: None, drain }
     }
 
     /// So many connections at a time from now on. Those that are too many go on: nothing is accepted until there is room
@@ -90,6 +107,20 @@ fn http(limits: Limits) -> http1::Builder {
         .max_buf_size(HEAD)
         .preserve_header_case(true)
         // A Date is the upstream's to give.
+        .auto_date_header(false);
+    http
+}
+
+fn http2(streams: Streams) -> http2::Builder<Streams> {
+    let mut http = http2::Builder::new(streams);
+    http.timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        // What a head comes to unpacked, with 32 bytes for each line. hyper answers a larger one with a 431.
+        .max_header_list_size(HEAD as u32)
+        .initial_stream_window_size(AHEAD.0)
+        .initial_connection_window_size(AHEAD.1)
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PONG)
         .auto_date_header(false);
     http
 }
@@ -148,29 +179,65 @@ where
         K: Unpin + Send + 'static,
     {
         let control = Control::new(self.drain.clone());
-        let client = Client::new(socket, control.clone(), keep).refusing(self.refuse.clone());
-        let client = TokioIo::new(client);
-        let handler = Handler::new(self.service.clone(), control, peer);
-        let (http, drain) = (self.http.clone(), self.drain.clone());
+        let mut client = Client::new(socket, control.clone(), keep);
+        let server = self.clone();
         async move {
-            let _witness = Witness;
+            let _witness = Witness("connection");
+            let protocol = tokio::select! {
+                protocol = timeout(server.limits.header_timeout, client.protocol()) => protocol,
+                // Nothing was asked for yet.
+                () = server.drain.begun() => return,
+            };
+            let Ok(Ok(protocol)) = protocol else { return };
+            let whence = Whence { peer, secure: client.is_secure() };
+            if protocol == Protocol::Http2 {
+                // Far more than what HTTP/1 needs: out of the way of those who do not need it.
+                return Box::pin(server.http2(client, whence)).await;
+            }
+            let client = TokioIo::new(client.refusing(server.refuse));
+            let handler = Handler::new(server.service, control, whence);
             // Made in here: what is moved in has a place in the future twice over, and each connection keeps one.
-            let mut connection = pin!(http.serve_connection(client, handler).with_upgrades());
+            let mut connection = pin!(server.http.serve_connection(client, handler).with_upgrades());
             let ended = tokio::select! {
                 ended = connection.as_mut() => ended,
-                () = drain.begun() => {
+                () = server.drain.begun() => {
                     // Ends keep-alive only. A stream's body, which would never end, sees the drain for itself.
                     connection.as_mut().graceful_shutdown();
                     tokio::select! {
                         ended = connection => ended,
-                        () = drain.over() => return,
+                        () = server.drain.over() => return,
                     }
                 }
             };
-            if let Err(fault) = ended {
-                tracing::debug!(error = %fault, "a connection broke");
-            }
+            note(ended);
         }
+    }
+
+    /// A connection on which nothing was asked for as long as a head may take ends, as one of HTTP/1 does.
+    async fn http2<T: Socket, K: Unpin + Send + 'static>(self, client: Client<T, K>, whence: Whence) {
+        let (streams, idle) = (Streams::new(), self.limits.header_timeout);
+        let handler =
+            multiplex::Handler::new(self.service.clone(), self.drain.clone(), whence, streams.clone());
+        let mut connection = pin!(http2(streams.clone()).serve_connection(TokioIo::new(client), handler));
+        tokio::select! {
+            ended = connection.as_mut() => return note(ended),
+            () = self.drain.begun() => {}
+            () = streams.idle(idle) => {}
+        }
+        // Says that no new stream is taken. The bodies of those that are there see the drain for themselves.
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            ended = connection => note(ended),
+            // A client need not answer to that.
+            () = streams.idle(idle) => {}
+            () = self.drain.over() => {}
+        }
+    }
+}
+
+fn note(ended: hyper::Result<()>) {
+    if let Err(fault) = ended {
+        tracing::debug!(error = %fault, "a connection broke");
     }
 }
 
@@ -180,13 +247,13 @@ fn is_the_clients(fault: &io::Error) -> bool {
     matches!(fault.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-/// Says so when a connection's task panics; the runtime keeps the panic to that task.
-struct Witness;
+/// Says so when the task of a connection or a stream panics; the runtime keeps the panic to that task.
+struct Witness(&'static str);
 
 impl Drop for Witness {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            tracing::error!("a connection's task panicked; only this connection is lost");
+            tracing::error!(lost = self.0, "a task panicked; nothing else is lost");
         }
     }
 }

@@ -33,6 +33,11 @@ pub fn run(
 ) -> io::Result<bool> {
     match said(flags, env, say) {
         Ok((config, said)) => {
+            // What its files hold is as much of it as what it says itself.
+            if let Err(fault) = config.certificates().and(config.dialer().map(drop)) {
+                writeln!(err, "{fault}")?;
+                return Ok(false);
+            }
             write!(err, "{}", config.warnings.render(Severity::Warning, colour))?;
             write!(out, "{said}")?;
             Ok(true)

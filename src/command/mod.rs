@@ -5,5 +5,6 @@ pub mod demo;
 pub mod doctor;
 pub mod explain;
 pub mod reload;
+mod renewal;
 pub mod run;
 pub mod schema;

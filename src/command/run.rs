@@ -9,12 +9,15 @@ use std::{
     time::Duration,
 };
 
+use sd_notify::NotifyState;
+
+use super::renewal;
 use crate::{
     admin::{self, Admin},
     app::App,
     config::Config,
     drain::{self, Drain, Signals},
-    net::{Address, Listener},
+    net::{Address, Listener, Sockets, tls::Certificates},
     server::{Limits, Server},
 };
 
@@ -34,6 +37,9 @@ pub enum RunError {
         /// Why not.
         fault: io::Error,
     },
+    /// What the service manager handed to us is not what it should be.
+    #[error("what the service manager handed to us cannot be listened on")]
+    Handed(#[source] io::Error),
     /// The process cannot be told to end.
     #[error("cannot wait for SIGTERM, SIGINT and SIGHUP")]
     Signals(#[source] io::Error),
@@ -45,6 +51,9 @@ fn remedy(fault: &io::Error) -> &'static str {
         io::ErrorKind::AddrNotAvailable => "choose an address of this machine, or 0.0.0.0 for all of them",
         io::ErrorKind::PermissionDenied => {
             "ports below 1024 need CAP_NET_BIND_SERVICE, a unix socket a directory that this user may write to"
+        }
+        io::ErrorKind::NotConnected => {
+            "start it by systemd, with a socket unit such as respool.socket (and FileDescriptorName= where a name is given)"
         }
         io::ErrorKind::NotFound => "the directory of a unix socket must be there",
         _ => "choose another with --listen or --admin",
@@ -58,20 +67,35 @@ fn remedy(fault: &io::Error) -> &'static str {
 /// # Errors
 ///
 /// When an address cannot be listened on; nobody was served then.
-pub async fn run(config: &Config, sources: Sources, app: App) -> Result<(), RunError> {
+pub async fn run(
+    config: &Config,
+    sources: Sources,
+    app: App,
+    certificates: Option<Certificates>,
+) -> Result<(), RunError> {
     // First: a signal that comes while we start must find somebody who hears it.
     let signals = drain::signals().map_err(RunError::Signals)?;
     let hangups = reload::signals().map_err(RunError::Signals)?;
-    let listeners = config.listen.iter().map(listen).collect::<Result<Vec<_>, _>>()?;
+    let mut sockets = Sockets::from_env().map_err(RunError::Handed)?;
+    let mut listeners = Vec::new();
+    for address in &config.listen {
+        listeners.extend(listen(address, &mut sockets, certificates.as_ref())?);
+    }
     let ready = Arc::new(AtomicBool::new(true));
     // Shows to the end that it is not ready any more, and is not waited for.
     let admin_drain = Drain::new(Duration::ZERO);
     if let Some(address) = &config.admin {
-        let listener = listen(address)?;
+        let found = listen(address, &mut sockets, certificates.as_ref())?;
         let limits = Limits { connections: ADMIN_CONNECTIONS, ..Limits::default() };
         let admin = admin(config, &app, ready.clone());
         tokio::spawn(admin.remember());
-        tokio::spawn(Server::new(admin, limits, admin_drain.clone()).run(listener));
+        let server = Server::new(admin, limits, admin_drain.clone());
+        for listener in found {
+            tokio::spawn(server.clone().run(listener));
+        }
+    }
+    if let Some(certificates) = certificates {
+        tokio::spawn(renewal::watch(certificates, app.metrics().certificates.clone()));
     }
     warn(config, None);
     reload::show_time(&app);
@@ -81,6 +105,7 @@ pub async fn run(config: &Config, sources: Sources, app: App) -> Result<(), RunE
     }
     tokio::spawn(Reloader::new(sources, app.clone(), config.clone()).run(hangups));
     tracing::info!(upstream = %config.upstream, "serving");
+    tell(NotifyState::Ready);
     end(signals, &ready, app.drain()).await;
     admin_drain.finish().await;
     Ok(())
@@ -131,11 +156,28 @@ fn descriptors() -> Option<usize> {
 }
 
 /// Where it listens is said for each address: a port of 0 is known only then.
-fn listen(address: &Address) -> Result<Listener, RunError> {
+fn listen(
+    address: &Address,
+    sockets: &mut Sockets,
+    certificates: Option<&Certificates>,
+) -> Result<Vec<Listener>, RunError> {
     let refused = |fault| RunError::Listen { address: address.clone(), fault };
-    let listener = Listener::bind(address).map_err(refused)?;
-    tracing::info!(address = %listener.local().map_err(refused)?, "listening");
-    Ok(listener)
+    let listeners = match address {
+        Address::Systemd(name) => Listener::inherit(sockets, name.as_deref()),
+        _ => Listener::bind_with(address, certificates).map(|listener| vec![listener]),
+    };
+    let listeners = listeners.map_err(refused)?;
+    for listener in &listeners {
+        tracing::info!(address = %listener.local().map_err(refused)?, "listening");
+    }
+    Ok(listeners)
+}
+
+/// Tells the service manager, if one asked to be told.
+fn tell(state: NotifyState<'_>) {
+    if let Err(fault) = sd_notify::notify(&[state]) {
+        tracing::warn!(error = %fault, "the service manager could not be told");
+    }
 }
 
 async fn end(mut signals: Signals, ready: &AtomicBool, drain: &Drain) {
@@ -145,6 +187,7 @@ async fn end(mut signals: Signals, ready: &AtomicBool, drain: &Drain) {
         () = drain.begun() => {}
     }
     ready.store(false, Ordering::Relaxed);
+    tell(NotifyState::Stopping);
     let mut finish = std::pin::pin!(drain.finish());
     tokio::select! {
         () = &mut finish => {}

@@ -10,6 +10,9 @@ impl Config {
         let Self {
             listen,
             upstream,
+            upstream_http2,
+            upstream_tls,
+            tls,
             admin,
             admin_settings,
             forward: _,
@@ -25,6 +28,9 @@ impl Config {
         let fixed = [
             ("listen", *listen != started.listen),
             ("upstream", *upstream != started.upstream),
+            ("upstream_http2", *upstream_http2 != started.upstream_http2),
+            ("upstream_tls", *upstream_tls != started.upstream_tls),
+            ("tls", *tls != started.tls),
             ("admin", *admin != started.admin),
             ("admin_hosts", admin_settings.hosts != started.admin_settings.hosts),
             ("admin_actions", admin_settings.actions != started.admin_settings.actions),

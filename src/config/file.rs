@@ -15,11 +15,15 @@ use super::written::{Count, Counts, Headers, Length, Size, Spanned, Switch, Text
 #[serde(deny_unknown_fields)]
 #[schemars(title = "respool.toml")]
 pub(super) struct File {
-    /// Where clients come in: an address, or a list of them; also "unix:/run/respool/respool.sock".
+    /// Where clients come in: an address, or a list of them; also "https://0.0.0.0:8443", "unix:/run/respool/respool.sock" and
+    /// "systemd".
     #[schemars(extend("default" = ["127.0.0.1:8080"]))]
     pub(super) listen: Option<Spanned<Texts>>,
-    /// The event server: "http://host:port", or "unix:/run/events.sock". The one key that has no default.
+    /// The event server: "http://host:port", "https://host:port", or "unix:/run/events.sock". The one key that has no default.
     pub(super) upstream: Option<Spanned<Text>>,
+    /// Whether the upstream speaks HTTP/2 without TLS, and without having been asked. With TLS it is asked.
+    #[schemars(extend("default" = false))]
+    pub(super) upstream_http2: Option<Spanned<Switch>>,
     /// Where /live, /ready, /metrics and the status page are served; nowhere unless asked for.
     pub(super) admin: Option<Spanned<Text>>,
     /// By which names that may be asked, beside IP addresses and localhost. Any other name is refused.
@@ -40,6 +44,12 @@ pub(super) struct File {
     pub(super) stumbling: Option<Spanned<Texts>>,
     /// How often this file is looked at, to load it again when it has changed, as on SIGHUP; never unless asked for.
     pub(super) reload: Option<Spanned<Length>>,
+    /// What clients are shown where TLS is spoken with them.
+    #[serde(default)]
+    pub(super) tls: Tls,
+    /// How an upstream by https is recognised, and what it is shown.
+    #[serde(default)]
+    pub(super) upstream_tls: UpstreamTls,
     /// What all streams and clients together may use.
     #[serde(default)]
     pub(super) limits: Limits,
@@ -55,6 +65,33 @@ pub(super) struct File {
     /// Routes. The first whose path matches decides; what no route matches is a private stream with the defaults.
     #[serde(default)]
     pub(super) route: Tables<Route>,
+}
+
+/// What clients are shown where TLS is spoken with them.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table, such as { certificate = \"file.pem\", key = \"file.pem\" }"
+)]
+pub(super) struct Tls {
+    /// The certificates, the own one first: a file in PEM, which is read again when it changes.
+    pub(super) certificate: Option<Spanned<Text>>,
+    /// Its private key; it may be in the same file.
+    pub(super) key: Option<Spanned<Text>>,
+}
+
+/// How an upstream by https is recognised, and what it is shown.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a table, such as { ca = \"file.pem\" }")]
+pub(super) struct UpstreamTls {
+    /// The certificates of the authorities that are trusted: a file in PEM. By default those that the system trusts.
+    pub(super) ca: Option<Spanned<Text>>,
+    /// What it is shown where it asks who we are: a file in PEM. By default nothing.
+    pub(super) certificate: Option<Spanned<Text>>,
+    /// The private key of that.
+    pub(super) key: Option<Spanned<Text>>,
+    /// The name that its certificate must be for. By default the address's.
+    pub(super) name: Option<Spanned<Text>>,
 }
 
 /// What all streams and clients together may use.

@@ -4,13 +4,16 @@
 //! right. It does not end the reading: all that can be told at once is. What keys say to each other is judged where each
 //! of them is right by itself, so that no fault is only another one's shadow.
 
-use std::{fs, num::NonZeroUsize, time::Duration};
+use std::{fs, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use http::StatusCode;
 
 use crate::{
     admin,
-    net::{Address, Upstream},
+    net::{
+        Address, Dial, Dialer, Upstream,
+        tls::{Certificates, Files, TlsFault, UpstreamFiles, UpstreamTls},
+    },
     proxy::{
         forward::{self, HostPolicy},
         stumbling::Stumbling,
@@ -43,6 +46,7 @@ mod shape;
 mod source;
 mod sources;
 mod stumbling;
+mod tls;
 mod value;
 mod warning;
 mod written;
@@ -65,6 +69,12 @@ pub struct Config {
     pub listen: Vec<Address>,
     /// The event server.
     pub upstream: Upstream,
+    /// What clients are shown where TLS is spoken with them.
+    pub tls: Option<Files>,
+    /// How the upstream is recognised where TLS is spoken with it.
+    pub upstream_tls: UpstreamFiles,
+    /// Whether the upstream is spoken HTTP/2 with without being asked.
+    pub upstream_http2: bool,
     /// Where health and metrics are served; nowhere unless asked for.
     pub admin: Option<Address>,
     /// By which names that is asked, and what for.
@@ -151,6 +161,31 @@ impl Config {
     }
 }
 
+impl Config {
+    /// What clients are shown, read from its files, where TLS is spoken with them.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with a file.
+    pub fn certificates(&self) -> Result<Option<Certificates>, TlsFault> {
+        let speaks_tls = self.listen.iter().chain(&self.admin).any(Address::speaks_tls);
+        self.tls.clone().filter(|_| speaks_tls).map(Certificates::load).transpose()
+    }
+
+    /// What connects to the upstream, with what it is recognised by read from its files.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with a file.
+    pub fn dialer(&self) -> Result<Arc<dyn Dial>, TlsFault> {
+        let tls = match &self.upstream {
+            Upstream::Https(_) => Some(UpstreamTls::load(&self.upstream_tls)?),
+            Upstream::Http(_) | Upstream::Unix(_) => None,
+        };
+        Ok(Arc::new(Dialer { upstream: self.upstream.clone(), tls, http2: self.upstream_http2 }))
+    }
+}
+
 /// The name and the text of the file that the flags or the environment name, if any.
 ///
 /// # Errors
@@ -176,8 +211,12 @@ fn judged(sources: Sources<'_>) -> Option<(Config, Vec<Fault>)> {
     let routes = route::Judge { source, env, window, event }.routes(&file.route);
     let listen = sources.listen();
     let (upstream, admin) = (sources.upstream(), sources.admin(&listen));
+    let upstream_http2 = tls::http2(source, file, upstream.as_ref());
     let (outage_hold, outage_statuses) = outage(source, &file.outage);
     let config = Config {
+        tls: tls::front(source, file, &listen),
+        upstream_tls: tls::upstream(source, file),
+        upstream_http2,
         admin,
         admin_settings: admin_settings::of(file, source),
         listen,

@@ -180,3 +180,13 @@ label! {
         Refused = "refused",
     }
 }
+
+label! {
+    /// What became of a new certificate.
+    Renewal, "result" {
+        /// New clients are shown it.
+        Done = "done",
+        /// It cannot be used: they are shown the former one.
+        Failed = "failed",
+    }
+}

@@ -1,6 +1,7 @@
 //! A client's connection: what its requests may ask of it.
 
 use std::{
+    future::poll_fn,
     io,
     net::IpAddr,
     pin::Pin,
@@ -12,13 +13,17 @@ use std::{
     time::Duration,
 };
 
+use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf},
     net::{TcpStream, UnixStream},
     time::{Sleep, sleep},
 };
 
-use super::refusal::{Refusal, Refuse};
+use super::{
+    protocol::Protocol,
+    refusal::{Refusal, Refuse},
+};
 use crate::drain::{Drain, Presence};
 
 /// How long a client that sends to a closed connection is listened to.
@@ -28,23 +33,42 @@ const LINGER: Duration = Duration::from_secs(2);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Peer(pub Option<IpAddr>);
 
+/// That it came by a connection that nobody on the way can read. In a request's extensions, where it did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Secure;
+
 /// What a client can be connected by.
 pub trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// Ready when bytes can pass, after a handshake, say; an error says that they never will. Waited for once, before
+    /// anything is read or written.
+    fn poll_open(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether nobody on the way can read what passes.
+    fn is_secure(&self) -> bool {
+        false
+    }
+
     /// Has the coming drop tell the other side that the connection broke, where the transport can.
     fn reset(&self) {}
 }
 
 impl Socket for TcpStream {
     fn reset(&self) {
-        // Without it the drop sends a FIN, which an HTTP/1.0 client takes for a proper end.
-        let _ = socket2::SockRef::from(self).set_linger(Some(Duration::ZERO));
+        reset(self);
     }
+}
+
+pub(super) fn reset(stream: &TcpStream) {
+    // Without it the drop sends a FIN, which an HTTP/1.0 client takes for a proper end.
+    let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
 impl Socket for UnixStream {}
 impl Socket for DuplexStream {}
 
-/// A request's handle to its own connection. In each request's extensions; cheap to clone, and without effect
-/// once the connection is gone.
+/// A request's handle to what carries its answer: its connection, or, where others are on that one too (HTTP/2), its
+/// stream. In each request's extensions; cheap to clone, and without effect once what it is for is gone.
 #[derive(Clone, Debug)]
 pub struct Control(Arc<Shared>);
 
@@ -71,7 +95,7 @@ const ASKED: u8 = 1;
 const ANSWERED: u8 = 2;
 
 impl Control {
-    /// The handle of a connection that ends with `drain`.
+    /// The handle of a connection or a stream that ends with `drain`.
     #[must_use]
     pub fn new(drain: Drain) -> Self {
         Self(Arc::new(Shared {
@@ -86,8 +110,8 @@ impl Control {
         }))
     }
 
-    /// From now on the connection is cut when the client takes nothing for `limit` although something is there for
-    /// it. A later call replaces the limit, from the next write on; less than a millisecond counts as one.
+    /// From now on the connection (or the stream) is cut when the client takes nothing for `limit` although something is
+    /// there for it. A later call replaces the limit, from the next write on; less than a millisecond counts as one.
     pub fn limit_stalls(&self, limit: Duration) {
         let millis = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX).max(1);
         self.0.stall.store(millis, Relaxed);
@@ -98,10 +122,15 @@ impl Control {
         self.0.stall.store(0, Relaxed);
     }
 
-    /// Whether the connection was cut because the client took nothing.
+    /// Whether it was cut because the client took nothing.
     #[must_use]
     pub fn is_stalled(&self) -> bool {
         self.0.stalled.load(Relaxed)
+    }
+
+    /// Says that it is.
+    pub(crate) fn note_stall(&self) {
+        self.0.stalled.store(true, Relaxed);
     }
 
     /// From now on the socket is closed with a reset when it is dropped: so is a client cut for whom the end of the
@@ -151,7 +180,8 @@ impl Control {
         self.0.turn.load(Relaxed) == IDLE && !self.0.upgraded.load(Relaxed)
     }
 
-    fn stall(&self) -> Option<Duration> {
+    /// How long the client may take nothing.
+    pub(crate) fn stall(&self) -> Option<Duration> {
         match self.0.stall.load(Relaxed) {
             0 => None,
             millis => Some(Duration::from_millis(u64::from(millis))),
@@ -164,6 +194,8 @@ impl Control {
 #[derive(Debug)]
 pub struct Client<S: Socket, K = ()> {
     socket: S,
+    /// What was read to tell the protocol by.
+    ahead: Bytes,
     control: Control,
     stalled: Option<Pin<Box<Sleep>>>,
     lingering: Lingering,
@@ -188,6 +220,7 @@ impl<S: Socket, K> Client<S, K> {
         let presence = control.drain().presence();
         Self {
             socket,
+            ahead: Bytes::new(),
             control,
             stalled: None,
             lingering: Lingering::Not,
@@ -202,6 +235,41 @@ impl<S: Socket, K> Client<S, K> {
     pub fn refusing(mut self, refuse: Option<Refuse>) -> Self {
         self.refusal = Refusal::new(refuse);
         self
+    }
+
+    /// Whether nobody on the way can read what passes.
+    pub fn is_secure(&self) -> bool {
+        self.socket.is_secure()
+    }
+
+    /// Waits until bytes can pass, and for as many as tell what the client speaks. What was read for that is read again.
+    ///
+    /// # Errors
+    ///
+    /// The socket's.
+    pub async fn protocol(&mut self) -> io::Result<Protocol> {
+        poll_fn(|cx| self.socket.poll_open(cx)).await?;
+        let mut ahead = BytesMut::new();
+        let protocol = poll_fn(|cx| self.poll_protocol(cx, &mut ahead)).await?;
+        self.ahead = ahead.freeze();
+        Ok(protocol)
+    }
+
+    fn poll_protocol(&mut self, cx: &mut Context<'_>, ahead: &mut BytesMut) -> Poll<io::Result<Protocol>> {
+        loop {
+            if let Some(protocol) = Protocol::told_by(ahead) {
+                return Poll::Ready(Ok(protocol));
+            }
+            // As much as most heads have: what is left is read by one more call.
+            let mut buffer = [0; 1024];
+            let mut buf = ReadBuf::new(&mut buffer);
+            ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buf))?;
+            if buf.filled().is_empty() {
+                // Half a preface is no request either; who serves HTTP/1 finds the end for himself.
+                return Poll::Ready(Ok(Protocol::Http1));
+            }
+            ahead.extend_from_slice(buf.filled());
+        }
     }
 
     /// Writes our answer, where hyper writes a refusal of its own.
@@ -227,7 +295,7 @@ impl<S: Socket, K> Client<S, K> {
         let Some(limit) = self.control.stall() else { return Poll::Pending };
         let timer = self.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
         ready!(timer.as_mut().poll(cx));
-        self.control.0.stalled.store(true, Relaxed);
+        self.control.note_stall();
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")))
     }
 
@@ -265,6 +333,16 @@ impl<S: Socket, K: Unpin> AsyncRead for Client<S, K> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.ahead.is_empty() {
+            let length = self.ahead.len().min(buf.remaining());
+            buf.put_slice(&self.ahead[..length]);
+            self.ahead.advance(length);
+            if self.ahead.is_empty() {
+                // Its memory would be kept as long as the connection.
+                self.ahead = Bytes::new();
+            }
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.socket).poll_read(cx, buf)
     }
 }

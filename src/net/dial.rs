@@ -2,12 +2,14 @@
 
 use std::{fmt, io, path::PathBuf, pin::Pin, str::FromStr, sync::Arc, time::Duration};
 
-use http::uri::{Authority, Uri};
+use http::uri::{Authority, Scheme, Uri};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream, lookup_host},
     time::{Instant, timeout_at},
 };
+
+use super::{protocol::Protocol, tls::UpstreamTls};
 
 /// How long the upstream may take to accept a connection, over all its addresses.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -28,6 +30,24 @@ pub type BoxIo = Box<dyn Io>;
 pub trait Dial: Send + Sync + 'static {
     /// One new connection. `TimedOut` says that nobody accepted it in time. Dropping the future gives it up.
     fn dial(&self) -> BoxFuture<io::Result<BoxIo>>;
+
+    /// The same, with what is spoken on it: HTTP/1 unless more was agreed on. Where `upgrade` is wanted, which HTTP/2 has
+    /// none of, nothing more is agreed on if that can be helped.
+    fn dial_for(&self, upgrade: bool) -> BoxFuture<io::Result<(BoxIo, Protocol)>> {
+        let _ = upgrade;
+        let dialled = self.dial();
+        Box::pin(async move { Ok((dialled.await?, Protocol::Http1)) })
+    }
+
+    /// Whether HTTP/2 may be spoken on connections.
+    fn may_speak_http2(&self) -> bool {
+        false
+    }
+
+    /// The scheme of what is asked for there.
+    fn scheme(&self) -> Scheme {
+        Scheme::HTTP
+    }
 }
 
 impl<F> Dial for F
@@ -39,11 +59,13 @@ where
     }
 }
 
-/// Where the upstream is: `http://host[:port]` or `unix:/path`.
+/// Where the upstream is: `http://host[:port]`, `https://host[:port]` or `unix:/path`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Upstream {
     /// Over TCP; resolved anew for each connection.
     Http(Authority),
+    /// The same, with TLS.
+    Https(Authority),
     /// Over a unix socket.
     Unix(PathBuf),
 }
@@ -51,14 +73,11 @@ pub enum Upstream {
 /// Why a text names no upstream, and what would.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum UpstreamError {
-    /// TLS is asked for.
-    #[error("https upstreams are not supported yet; use http://host:port or unix:/path")]
-    Https,
     /// More than an address.
-    #[error("an upstream is an address without {0}; use http://host:port or unix:/path")]
+    #[error("an upstream is an address without {0}; use http://host:port, https://host:port or unix:/path")]
     Extra(&'static str),
     /// Something else altogether.
-    #[error("this is no address of an upstream; use http://host:port or unix:/path")]
+    #[error("this is no address of an upstream; use http://host:port, https://host:port or unix:/path")]
     Malformed,
 }
 
@@ -77,11 +96,11 @@ impl FromStr for Upstream {
             return Err(UpstreamError::Extra("a fragment"));
         }
         let uri: Uri = text.parse().map_err(|_| UpstreamError::Malformed)?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => return Err(UpstreamError::Https),
+        let at: fn(Authority) -> Self = match uri.scheme_str() {
+            Some("http") => Self::Http,
+            Some("https") => Self::Https,
             _ => return Err(UpstreamError::Malformed),
-        }
+        };
         let authority = uri.authority().cloned().ok_or(UpstreamError::Malformed)?;
         if uri.query().is_some() {
             return Err(UpstreamError::Extra("a query"));
@@ -95,7 +114,7 @@ impl FromStr for Upstream {
         if !is_address(&authority) {
             return Err(UpstreamError::Malformed);
         }
-        Ok(Self::Http(authority))
+        Ok(at(authority))
     }
 }
 
@@ -118,6 +137,7 @@ impl fmt::Display for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Http(authority) => write!(f, "http://{authority}"),
+            Self::Https(authority) => write!(f, "https://{authority}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -129,34 +149,83 @@ impl Upstream {
     #[must_use]
     pub fn authority(&self) -> Authority {
         match self {
-            Self::Http(authority) => authority.clone(),
+            Self::Http(authority) | Self::Https(authority) => authority.clone(),
             Self::Unix(_) => Authority::from_static("localhost"),
         }
     }
 
-    /// What connects there: all addresses of the name are tried, within 5 s.
+    /// What connects there, with HTTP/1 and without TLS, and so not to one that is there by [`Https`](Self::Https).
     #[must_use]
     pub fn dialer(&self) -> Arc<dyn Dial> {
-        Arc::new(self.clone())
+        Arc::new(Dialer { upstream: self.clone(), tls: None, http2: false })
     }
 }
 
-impl Dial for Upstream {
+/// Connects to the upstream: all addresses of its name are tried, and keys agreed on, within 5 s.
+#[derive(Clone, Debug)]
+pub struct Dialer {
+    /// Where it is.
+    pub upstream: Upstream,
+    /// How it is recognised, if it is there by TLS.
+    pub tls: Option<UpstreamTls>,
+    /// Whether it speaks HTTP/2 without having been asked. With TLS it is asked.
+    pub http2: bool,
+}
+
+impl Dial for Dialer {
     fn dial(&self) -> BoxFuture<io::Result<BoxIo>> {
-        match self.clone() {
-            Self::Http(authority) => Box::pin(async move { Ok(Box::new(tcp(&authority).await?) as BoxIo) }),
-            Self::Unix(path) => {
-                Box::pin(async move { Ok(Box::new(UnixStream::connect(path).await?) as BoxIo) })
-            }
+        let dialled = self.dial_for(true);
+        Box::pin(async move { Ok(dialled.await?.0) })
+    }
+
+    fn dial_for(&self, upgrade: bool) -> BoxFuture<io::Result<(BoxIo, Protocol)>> {
+        Box::pin(self.clone().connect(upgrade))
+    }
+
+    fn may_speak_http2(&self) -> bool {
+        self.http2 || matches!(self.upstream, Upstream::Https(_))
+    }
+
+    fn scheme(&self) -> Scheme {
+        match self.upstream {
+            Upstream::Https(_) => Scheme::HTTPS,
+            Upstream::Http(_) | Upstream::Unix(_) => Scheme::HTTP,
         }
     }
 }
 
-async fn tcp(authority: &Authority) -> io::Result<TcpStream> {
-    let deadline = Instant::now() + CONNECT;
-    // The brackets of an IPv6 address are the URI's, not the address's.
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-    let found = timeout_at(deadline, lookup_host((host, authority.port_u16().unwrap_or(80)))).await;
+impl Dialer {
+    async fn connect(self, upgrade: bool) -> io::Result<(BoxIo, Protocol)> {
+        let known = if self.http2 { Protocol::Http2 } else { Protocol::Http1 };
+        match &self.upstream {
+            Upstream::Http(authority) => {
+                Ok((Box::new(tcp(authority, 80, Instant::now() + CONNECT).await?), known))
+            }
+            Upstream::Https(authority) => self.secured(authority, upgrade).await,
+            Upstream::Unix(path) => Ok((Box::new(UnixStream::connect(path).await?), known)),
+        }
+    }
+
+    async fn secured(&self, authority: &Authority, upgrade: bool) -> io::Result<(BoxIo, Protocol)> {
+        let Some(tls) = &self.tls else {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "nothing is known of its TLS"));
+        };
+        let deadline = Instant::now() + CONNECT;
+        let stream = tcp(authority, 443, deadline).await?;
+        let shaken = timeout_at(deadline, tls.connect(bare(authority), stream, upgrade)).await;
+        let (stream, protocol) = shaken.map_err(timed_out)??;
+        Ok((Box::new(stream), protocol))
+    }
+}
+
+/// The brackets of an IPv6 address are the URI's, not the address's.
+fn bare(authority: &Authority) -> &str {
+    authority.host().trim_start_matches('[').trim_end_matches(']')
+}
+
+async fn tcp(authority: &Authority, port: u16, deadline: Instant) -> io::Result<TcpStream> {
+    let port = authority.port_u16().unwrap_or(port);
+    let found = timeout_at(deadline, lookup_host((bare(authority), port))).await;
     let addresses: Vec<_> = found.map_err(timed_out)??.collect();
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for (tried, address) in addresses.iter().enumerate() {
@@ -207,7 +276,8 @@ mod tests {
         check("http://events/?a", "an upstream is an address without a query");
         check("http://events#a", "an upstream is an address without a fragment");
         check("http://me:secret@events", "an upstream is an address without a user");
-        check("https://events", "https upstreams are not supported yet");
+        check("https://events", "https://events");
+        check("https://events:9443/", "https://events:9443");
         for text in
             ["", "events", "events:9000", "unix:run", "ftp://events", "http://", "http://a:99999", "/a"]
         {

@@ -16,7 +16,11 @@ use tokio::{
     net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream},
 };
 
-use super::control::{Peer, Socket};
+use super::{
+    control::{Peer, Socket},
+    inherited::{Inherited, Sockets},
+    tls::{Certificates, Front},
+};
 
 /// Connections that the kernel may hold for us before we accept them.
 const BACKLOG: u32 = 4096;
@@ -24,19 +28,32 @@ const BACKLOG: u32 = 4096;
 /// sent to it for this long is gone.
 const GONE: Duration = Duration::from_secs(30);
 
-/// What we listen on: `127.0.0.1:8080`, `[::1]:8080` or `unix:/path`.
+/// What we listen on: `127.0.0.1:8080`, `[::1]:8080`, `https://0.0.0.0:8443`, `unix:/path`, `systemd` or
+/// `systemd:name`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Address {
     /// TCP. Port 0 takes any free one.
     Tcp(SocketAddr),
+    /// TCP, on which TLS is spoken.
+    Tls(SocketAddr),
     /// A unix socket, made when it is bound and removed when its listener is dropped.
     Unix(PathBuf),
+    /// What the service manager listens on for us, all of it or what has this name.
+    Systemd(Option<String>),
+}
+
+impl Address {
+    /// Whether clients have to speak TLS there.
+    #[must_use]
+    pub fn speaks_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
 }
 
 /// A text that is no address to listen on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
-    "this is no address to listen on; use an IP address with a port, such as 127.0.0.1:8080 or [::1]:8080, or unix:/path"
+    "this is no address to listen on; use an IP address with a port, such as 127.0.0.1:8080 or [::1]:8080, https:// before it for TLS, or unix:/path, or systemd"
 )]
 pub struct AddressError;
 
@@ -44,10 +61,21 @@ impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
+        if let Some(name) = text.strip_prefix("systemd") {
+            return match name.strip_prefix(':') {
+                Some(name) if !name.is_empty() => Ok(Self::Systemd(Some(name.to_owned()))),
+                None if name.is_empty() => Ok(Self::Systemd(None)),
+                _ => Err(AddressError),
+            };
+        }
         match text.strip_prefix("unix:") {
             Some(path) if path.starts_with('/') => Ok(Self::Unix(path.into())),
             Some(_) => Err(AddressError),
-            None => text.parse().map(Self::Tcp).map_err(|_| AddressError),
+            None => match text.strip_prefix("https://") {
+                Some(address) => address.trim_end_matches('/').parse().map(Self::Tls),
+                None => text.parse().map(Self::Tcp),
+            }
+            .map_err(|_| AddressError),
         }
     }
 }
@@ -56,7 +84,10 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(f),
+            Self::Tls(address) => write!(f, "https://{address}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Systemd(None) => f.write_str("systemd"),
+            Self::Systemd(Some(name)) => write!(f, "systemd:{name}"),
         }
     }
 }
@@ -77,19 +108,62 @@ pub struct Listener(Bound);
 #[derive(Debug)]
 enum Bound {
     Tcp(TcpListener),
-    Unix(UnixListener, SocketFile),
+    Tls(TcpListener, Certificates),
+    /// With its file, if that is ours.
+    Unix(UnixListener, Option<SocketFile>),
 }
 
 impl Listener {
-    /// Listens. A unix socket's file that nobody answers on any more is replaced.
+    /// Listens where no TLS is spoken. A unix socket's file that nobody answers on any more is replaced.
     ///
     /// # Errors
     ///
     /// When the address is taken or not ours. Needs a tokio runtime with I/O.
     pub fn bind(address: &Address) -> io::Result<Self> {
+        Self::bind_with(address, None)
+    }
+
+    /// Listens; where TLS is spoken, with these certificates.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`bind`](Self::bind), and when certificates are needed and not there.
+    pub fn bind_with(address: &Address, certificates: Option<&Certificates>) -> io::Result<Self> {
         match address {
             Address::Tcp(address) => tcp(*address).map(Bound::Tcp),
+            Address::Tls(address) => match certificates {
+                Some(certificates) => tcp(*address).map(|bound| Bound::Tls(bound, certificates.clone())),
+                None => Err(io::Error::new(io::ErrorKind::InvalidInput, "there is no certificate")),
+            },
             Address::Unix(path) => unix(path),
+            Address::Systemd(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "it is bound already")),
+        }
+        .map(Self)
+    }
+
+    /// Takes over what the service manager listens on, all of it or what has this name; at least one.
+    ///
+    /// # Errors
+    ///
+    /// When there is none. Needs a tokio runtime with I/O.
+    pub fn inherit(sockets: &mut Sockets, name: Option<&str>) -> io::Result<Vec<Self>> {
+        let taken = sockets.take(name);
+        if taken.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::NotConnected, "no such socket was handed to us"));
+        }
+        taken.into_iter().map(Self::take_over).collect()
+    }
+
+    fn take_over(socket: Inherited) -> io::Result<Self> {
+        match socket {
+            Inherited::Tcp(listener) => {
+                listener.set_nonblocking(true)?;
+                TcpListener::from_std(listener).map(Bound::Tcp)
+            }
+            Inherited::Unix(listener) => {
+                listener.set_nonblocking(true)?;
+                UnixListener::from_std(listener).map(|listener| Bound::Unix(listener, None))
+            }
         }
         .map(Self)
     }
@@ -102,7 +176,11 @@ impl Listener {
     pub fn local(&self) -> io::Result<Address> {
         match &self.0 {
             Bound::Tcp(listener) => listener.local_addr().map(Address::Tcp),
-            Bound::Unix(_, file) => Ok(Address::Unix(file.path.clone())),
+            Bound::Tls(listener, _) => listener.local_addr().map(Address::Tls),
+            Bound::Unix(_, Some(file)) => Ok(Address::Unix(file.path.clone())),
+            Bound::Unix(listener, None) => {
+                Ok(Address::Unix(listener.local_addr()?.as_pathname().unwrap_or(Path::new("")).to_owned()))
+            }
         }
     }
 }
@@ -124,7 +202,8 @@ fn unix(path: &Path) -> io::Result<Bound> {
         bound => bound?,
     };
     let made = fs::metadata(path)?;
-    Ok(Bound::Unix(listener, SocketFile { path: path.to_owned(), id: (made.dev(), made.ino()) }))
+    let file = SocketFile { path: path.to_owned(), id: (made.dev(), made.ino()) };
+    Ok(Bound::Unix(listener, Some(file)))
 }
 
 /// Whether a socket's file is what a dead process left behind.
@@ -155,14 +234,23 @@ impl Accept for Listener {
     async fn accept(&mut self) -> io::Result<(Accepted, Peer)> {
         match &self.0 {
             Bound::Tcp(listener) => {
-                let (stream, peer) = listener.accept().await?;
-                // A client that has already gone refuses these; that is found out when it is read from.
-                let _ = tune(&stream);
-                Ok((Accepted::Tcp(stream), Peer(Some(peer.ip().to_canonical()))))
+                let (stream, peer) = accept(listener).await?;
+                Ok((Accepted::Tcp(stream), peer))
+            }
+            Bound::Tls(listener, certificates) => {
+                let (stream, peer) = accept(listener).await?;
+                Ok((Accepted::Tls(Box::new(Front::new(stream, certificates.acceptor()))), peer))
             }
             Bound::Unix(listener, _) => Ok((Accepted::Unix(listener.accept().await?.0), Peer(None))),
         }
     }
+}
+
+async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, Peer)> {
+    let (stream, peer) = listener.accept().await?;
+    // A client that has already gone refuses these; that is found out when it is read from.
+    let _ = tune(&stream);
+    Ok((stream, Peer(Some(peer.ip().to_canonical()))))
 }
 
 fn tune(stream: &TcpStream) -> io::Result<()> {
@@ -179,14 +267,29 @@ fn tune(stream: &TcpStream) -> io::Result<()> {
 pub enum Accepted {
     /// Over TCP.
     Tcp(TcpStream),
+    /// Over TLS.
+    Tls(Box<Front>),
     /// Over a unix socket.
     Unix(UnixStream),
 }
 
 impl Socket for Accepted {
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tls(front) => front.poll_open(cx),
+            Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn is_secure(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
     fn reset(&self) {
-        if let Self::Tcp(stream) = self {
-            stream.reset();
+        match self {
+            Self::Tcp(stream) => stream.reset(),
+            Self::Tls(front) => front.reset(),
+            Self::Unix(_) => {}
         }
     }
 }
@@ -196,6 +299,7 @@ macro_rules! either {
     ($self:ident . $method:ident ( $($argument:expr),* )) => {
         match $self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).$method($($argument),*),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).$method($($argument),*),
             Self::Unix(stream) => Pin::new(stream).$method($($argument),*),
         }
     };
@@ -241,7 +345,15 @@ mod tests {
 
     #[test]
     fn an_address_is_an_ip_and_a_port_or_a_path() {
-        for good in ["127.0.0.1:8080", "[::1]:1", "0.0.0.0:0", "unix:/run/a.sock"] {
+        for good in [
+            "127.0.0.1:8080",
+            "[::1]:1",
+            "0.0.0.0:0",
+            "unix:/run/a.sock",
+            "https://0.0.0.0:8443",
+            "systemd",
+            "systemd:web",
+        ] {
             assert_eq!(good.parse::<Address>().unwrap().to_string(), good);
         }
         for bad in [
@@ -253,6 +365,9 @@ mod tests {
             "::1:80",
             "unix:a.sock",
             "http://127.0.0.1:1",
+            "https://localhost:1",
+            "systemd:",
+            "systemdd",
         ] {
             assert_eq!(bad.parse::<Address>(), Err(AddressError), "{bad}");
         }

@@ -7,7 +7,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tower::{Service, ServiceExt as _};
 
-use super::hygiene;
+use super::{crumbs, hygiene};
 use crate::{
     body::{BoxError, Relay},
     fault::Fault,
@@ -63,8 +63,9 @@ where
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        let (parts, body) = request.into_parts();
-        let passed = hygiene::check(&parts).map(|()| {
+        let (mut parts, body) = request.into_parts();
+        let checked = crumbs::gather(&mut parts).and_then(|()| hygiene::check(&parts));
+        let passed = checked.map(|()| {
             let body = body.map_err(BoxError::from).boxed_unsync();
             boxed(self.inner.clone().oneshot(Request::from_parts(parts, body)))
         });

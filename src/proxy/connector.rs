@@ -19,14 +19,18 @@ use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tower::Service;
 
-use crate::net::{BoxFuture, BoxIo, Dial};
+use crate::net::{BoxFuture, BoxIo, Dial, Protocol};
 
 /// How much of an answer's beginning is kept, for a log line about one that makes no sense.
 const BEGINNING: usize = 48;
 
 /// A [`Dial`] in the form that hyper's pool wants. The address that the pool names is of no account.
 #[derive(Clone)]
-pub(super) struct Connector(pub(super) Arc<dyn Dial>);
+pub(super) struct Connector {
+    pub(super) dial: Arc<dyn Dial>,
+    /// Whether connections are for requests that ask for an upgrade.
+    pub(super) upgrade: bool,
+}
 
 impl Service<Uri> for Connector {
     type Response = TokioIo<Wire>;
@@ -38,9 +42,12 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, _: Uri) -> Self::Future {
-        let dialled = self.0.dial();
+        let dialled = self.dial.dial_for(self.upgrade);
         Box::pin(async move {
-            Ok(TokioIo::new(Wire { io: dialled.await?, past: Past::default(), fresh: true, deaf: false }))
+            let (io, protocol) = dialled.await?;
+            // How an answer of HTTP/2 begins is nothing to read.
+            let is_http2 = protocol == Protocol::Http2;
+            Ok(TokioIo::new(Wire { io, past: Past::default(), is_http2, fresh: !is_http2, deaf: false }))
         })
     }
 }
@@ -85,6 +92,7 @@ impl Past {
 pub(super) struct Wire {
     io: BoxIo,
     past: Past,
+    is_http2: bool,
     /// Whether the next read is the first after a write.
     fresh: bool,
     /// Whether the upstream takes no more.
@@ -109,7 +117,8 @@ impl Wire {
 
 impl Connection for Wire {
     fn connected(&self) -> Connected {
-        Connected::new().extra(self.past.clone())
+        let connected = Connected::new().extra(self.past.clone());
+        if self.is_http2 { connected.negotiated_h2() } else { connected }
     }
 }
 
@@ -134,7 +143,7 @@ impl AsyncWrite for Wire {
         if self.deaf {
             return Poll::Pending;
         }
-        self.fresh = true;
+        self.fresh = !self.is_http2;
         let written = Pin::new(&mut self.io).poll_write(cx, buf);
         self.written(written)
     }
@@ -146,7 +155,7 @@ impl AsyncWrite for Wire {
         if self.deaf {
             return Poll::Pending;
         }
-        self.fresh = true;
+        self.fresh = !self.is_http2;
         let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
         self.written(written)
     }

@@ -4,7 +4,6 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -16,33 +15,22 @@ use http::{
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use hyper_util::{
-    client::legacy::{Client, Error},
-    rt::{TokioExecutor, TokioTimer},
-};
+use hyper_util::client::legacy::Error;
 use tower::Service;
 
 use super::{
-    connector::{Connector, Past},
+    connector::Past,
     expect::Gate,
-    hygiene, tunnel,
+    hygiene,
+    lanes::{Lanes, Place},
+    tunnel,
 };
 use crate::{
     body::{self, BoxError, Relay},
     current::Current,
     fault::Fault,
-    net::{BoxFuture, Control, Dial, Peer, Upstream},
+    net::{BoxFuture, Control, Dial, Peer, Secure, Upstream},
 };
-
-/// How long an upstream connection waits for its next request. Node closes after 5 s; a request sent right then
-/// would be lost.
-const IDLE: Duration = Duration::from_secs(4);
-/// How many upstream connections wait.
-const MAX_IDLE: usize = 128;
-/// The bytes that an answer's head may have, and that are read ahead of a client.
-const READ_AHEAD: usize = 64 * 1024;
-/// The headers that an answer may have. hyper's own limit of 100 is in reach of one that sets many cookies.
-const HEADERS: usize = 256;
 
 /// The `Host` that the upstream gets.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -83,10 +71,15 @@ impl Default for Settings {
 pub struct Forward(Arc<Inner>);
 
 struct Inner {
-    pooled: Client<Connector, Relay>,
+    pooled: Lanes,
     /// Always on a connection of its own: for a second attempt, which must not find a dead one again.
-    fresh: Client<Connector, Relay>,
+    fresh: Lanes,
+    /// For what HTTP/2 has no word for.
+    upgrading: Lanes,
     authority: Authority,
+    scheme: Scheme,
+    /// Whether the upstream may be asked by HTTP/2.
+    http2: bool,
     settings: Current<Settings>,
 }
 
@@ -100,25 +93,11 @@ impl Forward {
     /// Sends on connections of this making, with `authority` as the upstream's own `Host`.
     #[must_use]
     pub fn with_dial(dial: Arc<dyn Dial>, authority: Authority, settings: Settings) -> Self {
-        let client = |idle: usize| {
-            Client::builder(TokioExecutor::new())
-                .pool_timer(TokioTimer::new())
-                .pool_idle_timeout(IDLE)
-                .pool_max_idle_per_host(idle)
-                .http1_preserve_header_case(true)
-                .http1_max_buf_size(READ_AHEAD)
-                .http1_max_headers(HEADERS)
-                // Covers only requests of which nothing was sent; the others are ours to judge.
-                .retry_canceled_requests(true)
-                .set_host(false)
-                .build(Connector(dial.clone()))
-        };
-        Self(Arc::new(Inner {
-            pooled: client(MAX_IDLE),
-            fresh: client(0),
-            authority,
-            settings: Current::new(settings),
-        }))
+        let (scheme, http2) = (dial.scheme(), dial.may_speak_http2());
+        let (pooled, fresh) = (Lanes::pooled(dial.clone()), Lanes::fresh(dial.clone()));
+        let upgrading = if http2 { Lanes::upgrading(dial) } else { pooled.clone() };
+        let settings = Current::new(settings);
+        Self(Arc::new(Inner { pooled, fresh, upgrading, authority, scheme, http2, settings }))
     }
 
     /// Passes requests on by these settings from now on.
@@ -156,7 +135,7 @@ impl Inner {
         let upgrades = self.rewrite(&mut request)?;
         let gate = Gate::hold(&mut request);
 
-        let mut response = self.send(request).await?;
+        let (mut response, place) = self.send(request, upgrades).await?;
         let past = response.extensions_mut().remove::<Past>();
         let quoted = |reason| nonsense(reason, past.as_ref());
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -165,7 +144,9 @@ impl Inner {
             }
             tunnel::join(client, hyper::upgrade::on(&mut response), drain);
         }
-        relayed(response, gate).map_err(quoted)
+        let response = relayed(response, gate).map_err(quoted)?;
+        // Others may be on the same connection, which carries so many and no more.
+        Ok(if self.http2 { response.map(|body| place.keep(body).boxed_unsync()) } else { response })
     }
 
     /// Makes the client's request one to the upstream, and says whether it asks for an upgrade.
@@ -196,24 +177,40 @@ impl Inner {
             parts.headers.insert(header::HOST, host);
         }
         let mut to = http::uri::Parts::default();
-        to.scheme = Some(Scheme::HTTP);
+        to.scheme = Some(self.scheme.clone());
         to.authority = Some(self.authority.clone());
+        if self.http2 {
+            // HTTP/2 says there, once for all of a request, whom it is for.
+            let host = parts.headers.get(header::HOST).map(HeaderValue::as_bytes);
+            to.authority = host.and_then(|host| Authority::try_from(host).ok()).or(to.authority);
+        }
         to.path_and_query = target.path_and_query.or(Some(PathAndQuery::from_static("/")));
         parts.uri = Uri::from_parts(to).map_err(|_| Fault::Request("the target is no path"))?;
         Ok(())
     }
 
-    async fn send(&self, request: Request<Relay>) -> Result<Response<Incoming>, Fault> {
+    async fn send(
+        &self,
+        request: Request<Relay>,
+        upgrade: bool,
+    ) -> Result<(Response<Incoming>, Place), Fault> {
         let again = copy(&request);
-        let fault = match self.pooled.request(request).await {
-            Ok(response) => return Ok(noted(response)),
+        let lanes = if upgrade { &self.upgrading } else { &self.pooled };
+        let fault = match ask(lanes, request).await {
+            Ok(answered) => return Ok(answered),
             Err(fault) => fault,
         };
         match again {
-            Some(request) if was_stale(&fault) => self.fresh.request(request).await.map(noted).map_err(judge),
+            Some(request) if was_stale(&fault) => ask(&self.fresh, request).await.map_err(judge),
             _ => Err(judge(fault)),
         }
     }
+}
+
+async fn ask(lanes: &Lanes, request: Request<Relay>) -> Result<(Response<Incoming>, Place), Error> {
+    let place = lanes.place();
+    let response = place.client().request(request).await?;
+    Ok((noted(response), place))
 }
 
 /// Has the headers say how the body is framed, whatever they said before: hyper takes their word for it, and sends no
@@ -354,7 +351,8 @@ fn forwarded(parts: &mut Parts) {
             headers.insert(FORWARDED_FOR, chain);
         }
     }
-    headers.entry(FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
+    let proto = if parts.extensions.get::<Secure>().is_some() { "https" } else { "http" };
+    headers.entry(FORWARDED_PROTO).or_insert(HeaderValue::from_static(proto));
     if let (false, Some(host)) = (headers.contains_key(FORWARDED_HOST), headers.get(header::HOST)) {
         let host = host.clone();
         headers.insert(FORWARDED_HOST, host);

@@ -8,6 +8,8 @@
 //! - Equal `Content-Length` lines become one; different ones, lists, signs and the like are refused, and so is a
 //!   `Transfer-Encoding` that does not end in `chunked`, or comes with HTTP/1.0.
 //! - A space before a colon, folded lines and bare CRs are refused; bare LFs as line ends are taken.
+//! - Of HTTP/2, streams are reset whose request has a `Connection`, another header that belongs to one, capitals in a
+//!   name, a pseudo-header that is unknown, twice there or behind others, or a body that is not as long as it says.
 //!
 //! # What `Connection` names
 //!
@@ -22,7 +24,7 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header,
     request::{self, Parts},
     response,
-    uri::Authority,
+    uri::{Authority, Scheme},
 };
 
 use crate::{fault::Fault, net};
@@ -114,7 +116,9 @@ fn check_host(request: &Parts) -> Result<(), Fault> {
         return Err(Fault::Request("the target names a user"));
     }
     match host {
-        Some(host) if !same(target, &host) => Err(Fault::Request("the target's authority is not the Host's")),
+        Some(host) if !same(target, &host, default_port(request)) => {
+            Err(Fault::Request("the target's authority is not the Host's"))
+        }
         _ => Ok(()),
     }
 }
@@ -124,8 +128,12 @@ fn authority(host: &HeaderValue) -> Option<Authority> {
     Authority::try_from(host.as_bytes()).ok().filter(net::is_address)
 }
 
-fn same(one: &Authority, other: &Authority) -> bool {
-    let port = |authority: &Authority| authority.port_u16().unwrap_or(80);
+fn default_port(request: &Parts) -> u16 {
+    if request.uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 }
+}
+
+fn same(one: &Authority, other: &Authority, default_port: u16) -> bool {
+    let port = |authority: &Authority| authority.port_u16().unwrap_or(default_port);
     one.host().eq_ignore_ascii_case(other.host()) && port(one) == port(other)
 }
 
@@ -342,6 +350,8 @@ mod tests {
         passes("GET http://a/b 1.1|Host: a");
         passes("GET http://A:80/b 1.1|Host: a");
         passes("GET http://a?b 1.1|Host: a");
+        passes("GET https://a/b 1.1|Host: a:443");
+        refused("GET https://a/b 1.1|Host: a:80", 400, "authority is not the Host's");
         passes("GET http://a/ 1.0");
         refused("GET http://a/b 1.1|Host: c", 400, "authority is not the Host's");
         refused("GET http://a:81/b 1.1|Host: a", 400, "authority is not the Host's");

@@ -1,4 +1,4 @@
-//! What stands between hyper's connection and the service: extensions on the way in, a proper cut on the way out.
+//! HTTP/1: what stands between hyper's connection and the service: extensions on the way in, a proper cut on the way out.
 
 use std::{
     pin::Pin,
@@ -6,26 +6,43 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Method, Request, Response, StatusCode, Version, header};
+use http::{Extensions, Method, Request, Response, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tower::{Service, ServiceExt as _};
 
 use crate::{
     body::BoxError,
-    net::{BoxFuture, Control, Peer},
+    net::{BoxFuture, Control, Peer, Secure},
 };
+
+/// Whose connection requests come by, and how.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Whence {
+    pub(super) peer: Peer,
+    pub(super) secure: bool,
+}
+
+impl Whence {
+    /// Tells it the service, in a request's extensions.
+    pub(super) fn tell(self, extensions: &mut Extensions) {
+        extensions.insert(self.peer);
+        if self.secure {
+            extensions.insert(Secure);
+        }
+    }
+}
 
 /// One connection's view of the service.
 pub(super) struct Handler<S> {
     service: Arc<S>,
     control: Control,
-    peer: Peer,
+    whence: Whence,
 }
 
 impl<S> Handler<S> {
-    pub(super) fn new(service: Arc<S>, control: Control, peer: Peer) -> Self {
-        Self { service, control, peer }
+    pub(super) fn new(service: Arc<S>, control: Control, whence: Whence) -> Self {
+        Self { service, control, whence }
     }
 }
 
@@ -48,7 +65,7 @@ where
         // What the last request wanted of the connection is not for this one.
         control.forget_stalls();
         request.extensions_mut().insert(control.clone());
-        request.extensions_mut().insert(self.peer);
+        self.whence.tell(request.extensions_mut());
         let (old, to_head) = (request.version() == Version::HTTP_10, request.method() == Method::HEAD);
         let answered = S::clone(&self.service).oneshot(request);
         Box::pin(async move {

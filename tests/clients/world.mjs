@@ -154,11 +154,11 @@ path = "/feed"
 
 /** The binary, with a configuration file of its own. */
 export class Respool {
-  static async start(upstream, routes = ROUTES) {
+  static async start(upstream, routes = ROUTES, listen = "127.0.0.1:0") {
     const respool = new Respool();
     respool.place = mkdtempSync(join(tmpdir(), "respool-clients-"));
     const file = join(respool.place, "respool.toml");
-    writeFileSync(file, `listen = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\ndrain = { time = "1s" }\n${routes}`);
+    writeFileSync(file, `listen = "${listen}"\nadmin = "127.0.0.1:0"\ndrain = { time = "1s" }\n${routes}`);
     const binary = process.env.RESPOOL ?? "respool";
     const env = Object.fromEntries(
       Object.entries(process.env).filter(([name]) => !name.startsWith("RESPOOL")),
@@ -178,7 +178,7 @@ export class Respool {
     await new Promise((resolve) => {
       createInterface({ input: child.stderr }).on("line", (line) => {
         respool.said.push(line);
-        const address = /"address":"127\.0\.0\.1:(\d+)"/.exec(line);
+        const address = /"address":"(?:https:\/\/)?127\.0\.0\.1:(\d+)"/.exec(line);
         if (address) addresses.push(Number(address[1]));
         if (line.includes('"serving"')) resolve();
       });

@@ -381,7 +381,7 @@ fn what_is_no_status_of_an_error_is_refused() {
 #[test]
 fn what_is_no_address_is_refused_where_it_was_written() {
     let address = "this is no address to listen on; \
-                   use an IP address with a port, such as 127.0.0.1:8080 or [::1]:8080, or unix:/path";
+                   use an IP address with a port, such as 127.0.0.1:8080 or [::1]:8080, https:// before it for TLS, or unix:/path, or systemd";
     refused("listen = [\"127.0.0.1:1\", \"8080\"]", &format!("r.toml:2:26: {address}"));
     refused("admin = \"here\"", &format!("r.toml:2:9: {address}"));
     refused(
@@ -390,9 +390,10 @@ fn what_is_no_address_is_refused_where_it_was_written() {
     );
     let upstream = |flags: &Flags, env: &[(&str, &str)]| resolve("", flags, env).unwrap_err().to_string();
     let flag = Flags { upstream: Some("http://user:SECRET@host".into()), ..Flags::default() };
-    let user = "an upstream is an address without a user; use http://host:port or unix:/path";
+    let user =
+        "an upstream is an address without a user; use http://host:port, https://host:port or unix:/path";
     assert_eq!(upstream(&flag, &[]), format!("--upstream: {user}"));
-    let none = "this is no address of an upstream; use http://host:port or unix:/path";
+    let none = "this is no address of an upstream; use http://host:port, https://host:port or unix:/path";
     assert_eq!(
         upstream(&Flags::default(), &[("RESPOOL_UPSTREAM", "9000")]),
         format!("RESPOOL_UPSTREAM: {none}")
@@ -1043,4 +1044,44 @@ fn the_admins_names_and_actions_are_named() {
     ] {
         refused(&format!("admin_hosts = [\"{host}\"]"), &format!("r.toml:2:16: {said}"));
     }
+}
+
+#[test]
+fn tls_needs_what_it_is_shown_by() {
+    let pair = "[tls]\ncertificate = 'c.pem'\nkey = 'k.pem'\n";
+    let config =
+        resolve(&format!("listen = 'https://0.0.0.0:8443'\n{UPSTREAM}{pair}"), &Flags::default(), &[])
+            .unwrap();
+    assert_eq!(config.listen[0].to_string(), "https://0.0.0.0:8443");
+    assert_eq!(format!("{:?}", config.tls.unwrap()), r#"Files { certificate: "c.pem", key: "k.pem" }"#);
+    refused(
+        "listen = 'https://0.0.0.0:8443'\n",
+        "r.toml: there is no certificate for `https://0.0.0.0:8443`; write `[tls]` with `certificate = \"file.pem\"` and `key = \"file.pem\"`",
+    );
+    refused(
+        "[tls]\ncertificate = 'c.pem'\n",
+        "r.toml:3:15: a certificate is of no use without its key; write `key = \"file.pem\"` in [tls]; it may be the same file",
+    );
+    refused(
+        "[upstream_tls]\nkey = 'k.pem'\n",
+        "r.toml:3:7: a key is of no use without its certificate; write `certificate = \"file.pem\"` in [upstream_tls]; it may be the same file",
+    );
+}
+
+#[test]
+fn an_upstream_by_https_says_by_itself_what_it_speaks() {
+    let file = "upstream = 'https://events:9443'\n[upstream_tls]\nca = 'ca.pem'\nname = 'events.example'\n";
+    let config = resolve(file, &Flags::default(), &[]).unwrap();
+    assert_eq!(config.upstream.to_string(), "https://events:9443");
+    assert!(config.upstream_tls.name.is_some() && !config.upstream_http2);
+    refused(
+        "[upstream_tls]\nname = 'a b'\n",
+        "r.toml:3:8: `a b` is no server's name; write a host name or an IP address",
+    );
+    let fault =
+        resolve("upstream = 'https://events'\nupstream_http2 = true\n", &Flags::default(), &[]).unwrap_err();
+    assert_eq!(
+        fault.to_string(),
+        "r.toml:2:18: an upstream that TLS is spoken with says by itself whether it speaks HTTP/2; leave it out"
+    );
 }

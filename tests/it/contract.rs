@@ -103,7 +103,9 @@ const DESIGN: &str = "
 3.10 framed by the connection
   a_stream_without_a_frame_of_its_own_is_lost_when_reset_and_ended_when_closed an_old_client_is_cut_by_a_reset
 3.10 HTTP/2
-  later
+  ends_are_ends_and_cuts_are_resets_after_all_that_came
+  case_12_a_stream_that_takes_nothing_is_reset_and_its_neighbours_stay
+  case_18_a_drain_says_goaway_and_cuts_streams_between_frames
 3.11 the upstream's no
   the_no_of_the_upstream_is_the_no_of_the_client a_refusal_on_resume_is_passed_on_and_not_one_event_with_it
   after_a_credential_is_revoked_a_resume_gets_the_upstreams_no_and_no_event

@@ -14,6 +14,7 @@ const PRESETS: [(&str, &str, &str); 4] = [
     ("pocketbase", include_str!("../../deploy/pocketbase.toml"), include_str!("presets/pocketbase.toml")),
 ];
 const UNIT: &str = include_str!("../../deploy/respool.service");
+const SOCKET: &str = include_str!("../../deploy/respool.socket");
 
 fn load(text: &str) -> Config {
     Config::resolve(&Flags::default(), &|_| None, Some(("respool.toml", text)))
@@ -57,7 +58,7 @@ fn every_key_is_in_the_example() {
     for key in known("") {
         assert!(example.contains_key(&key), "{key}");
     }
-    for table in ["limits", "window", "outage", "drain"] {
+    for table in ["tls", "upstream_tls", "limits", "window", "outage", "drain"] {
         for key in known(&format!("[{table}]")) {
             assert!(example[table].get(&key).is_some(), "{table}.{key}");
         }
@@ -145,4 +146,15 @@ fn the_unit_starts_what_exists_and_waits_for_the_drain() {
     let stop = humantime::parse_duration(value("TimeoutStopSec")).unwrap();
     assert!(stop > load(EXAMPLE).drain_time + Duration::from_secs(5));
     assert_eq!((value("DynamicUser"), value("KillSignal")), ("yes", "SIGTERM"));
+}
+
+#[test]
+fn the_socket_unit_listens_for_the_service_where_respool_looks() {
+    let value = |key: &str| SOCKET.lines().find_map(|line| line.strip_prefix(&format!("{key}=")));
+    assert_eq!((value("Service"), value("Accept")), (None, None), "by its name, and one service for all");
+    value("ListenStream").unwrap().parse::<std::net::SocketAddr>().unwrap();
+    let listen = SOCKET.split('`').find(|text| text.starts_with("listen = ")).unwrap();
+    let config = load(&format!("upstream = \"http://127.0.0.1:9000\"\n{listen}"));
+    assert_eq!(config.listen, ["systemd".parse().unwrap()]);
+    assert!(UNIT.contains("\nType=notify\n"), "who waits for it waits until it listens");
 }

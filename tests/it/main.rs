@@ -68,6 +68,8 @@ mod load;
 mod logs;
 /// Clients of a shared stream that came with an id which only the upstream knows.
 mod moving;
+/// HTTP/2 with clients: many requests on one connection, each with limits, a cut and an end of its own.
+mod multiplex;
 /// Random rules, streams and cuts, against a naive model that keeps everything.
 mod naive;
 /// Odd input: what becomes of it, and that it is no matter of other streams.
@@ -107,5 +109,11 @@ mod stream;
 /// Clients that make an event of every blank line once they hold an id.
 mod stumbling;
 mod support;
+/// Sockets that the service manager listens on, and what it is told.
+mod systemd;
+/// TLS with clients: what is spoken, who is told what, and certificates that change.
+mod tls;
+/// An upstream by https, by HTTP/2, or by both.
+mod upstream;
 /// Sessions that are found again by an id of the upstream's.
 mod upstream_ids;

@@ -239,7 +239,7 @@ where
 fn local(listener: &Listener) -> io::Result<SocketAddr> {
     match listener.local()? {
         Address::Tcp(address) => Ok(address),
-        Address::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+        _ => Err(io::ErrorKind::Unsupported.into()),
     }
 }
 

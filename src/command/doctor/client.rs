@@ -1,6 +1,6 @@
 //! The network: one connection, as an `EventSource` makes it, read until it ends or is left.
 
-use std::{future::pending, time::Duration};
+use std::{future::pending, io, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
@@ -111,7 +111,8 @@ impl Client {
         plan: Plan,
     ) -> Result<(Response<Incoming>, Connection), End> {
         let lost = |error: &dyn std::error::Error| End::Lost(chain(error));
-        let io = self.target.dialer().dial().await.map_err(|error| End::Unreachable(chain(&error)))?;
+        let unreachable = |error: io::Error| End::Unreachable(chain(&error));
+        let io = self.target.dialer().map_err(unreachable)?.dial().await.map_err(unreachable)?;
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(io)).await.map_err(|error| lost(&error))?;
         let connection = Connection(tokio::spawn(async move { drop(connection.await) }));

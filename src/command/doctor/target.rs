@@ -1,12 +1,15 @@
 //! Where a stream is: an address, a path, and the headers to ask with.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{fmt, io, str::FromStr, sync::Arc};
 
 use http::{HeaderName, HeaderValue, Uri, header, uri::PathAndQuery};
 
-use crate::net::{Dial, Upstream, UpstreamError};
+use crate::net::{
+    Dial, Dialer, Upstream,
+    tls::{UpstreamFiles, UpstreamTls},
+};
 
-/// A stream by its URL: `http://host[:port]/path?query`, or `unix:/socket:/path?query`.
+/// A stream by its URL: `http://host[:port]/path?query`, the same with `https://`, or `unix:/socket:/path?query`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Target {
     pub(super) upstream: Upstream,
@@ -19,11 +22,10 @@ pub enum TargetError {
     /// More than a browser would ask with.
     #[error("{0} is no part of what is asked for; leave it out")]
     Extra(&'static str),
-    /// The address is none that can be connected to.
-    #[error(transparent)]
-    Address(UpstreamError),
     /// Something else altogether.
-    #[error("this is no address of a stream; use http://host:port/path, or unix:/socket:/path")]
+    #[error(
+        "this is no address of a stream; use http://host:port/path, https://host:port/path or unix:/socket:/path"
+    )]
     Malformed,
 }
 
@@ -50,10 +52,7 @@ impl FromStr for Target {
         if authority.as_str().contains('@') {
             return Err(TargetError::Extra("a user (give --header 'Authorization: …')"));
         }
-        let upstream = format!("{scheme}://{authority}").parse().map_err(|error| match error {
-            UpstreamError::Malformed | UpstreamError::Extra(_) => TargetError::Malformed,
-            error => TargetError::Address(error),
-        })?;
+        let upstream = format!("{scheme}://{authority}").parse().map_err(|_| TargetError::Malformed)?;
         let path = uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
         Ok(Self { upstream, path })
     }
@@ -67,8 +66,15 @@ impl fmt::Display for Target {
 }
 
 impl Target {
-    pub(super) fn dialer(&self) -> Arc<dyn Dial> {
-        self.upstream.dialer()
+    /// What connects there; by https, to whom the system trusts.
+    pub(super) fn dialer(&self) -> io::Result<Arc<dyn Dial>> {
+        let tls = match &self.upstream {
+            Upstream::Https(_) => {
+                Some(UpstreamTls::load(&UpstreamFiles::default()).map_err(io::Error::other)?)
+            }
+            Upstream::Http(_) | Upstream::Unix(_) => None,
+        };
+        Ok(Arc::new(Dialer { upstream: self.upstream.clone(), tls, http2: false }))
     }
 }
 

@@ -1,16 +1,20 @@
 //! What tests are made of: on real sockets a raw connection, an upstream that does as it is told, and a proxy; on
 //! in-memory pipes, with the clock stopped, a world.
 
+mod multiplexed;
 mod origin;
 mod proxy;
 /// An `EventSource` as the standard describes it, line by line.
 pub mod reader;
+mod secured;
 mod wire;
 /// An app on in-memory pipes, with the clock stopped.
 pub mod world;
 
+pub(crate) use multiplexed::Multiplexed;
 pub(crate) use origin::Origin;
 pub(crate) use proxy::{Binary, Proxy, free};
+pub(crate) use secured::Authority;
 pub(crate) use wire::{Answer, End, Wire};
 
 use std::time::Duration;

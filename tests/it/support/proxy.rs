@@ -84,11 +84,41 @@ impl Binary {
         Self::start(upstream, &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"")).await
     }
 
+    /// With TLS for clients, and this in its configuration file.
+    pub(crate) async fn secured(upstream: SocketAddr, file: &str) -> Self {
+        let address = free();
+        let listen = format!("https://{address}");
+        Self::written(address, &["--upstream", &format!("http://{upstream}"), "--listen", &listen], file)
+            .await
+    }
+
+    /// With this in its configuration file, which says where the upstream is.
+    pub(crate) async fn with_file(file: &str) -> Self {
+        let address = free();
+        Self::written(address, &["--listen", &address.to_string()], file).await
+    }
+
+    async fn written(address: SocketAddr, arguments: &[&str], file: &str) -> Self {
+        let path =
+            std::env::temp_dir().join(format!("respool-{}-{}.toml", std::process::id(), address.port()));
+        std::fs::write(&path, file).unwrap();
+        let shell = "exec \"$0\" \"$@\"";
+        let config = ["--config", path.to_str().unwrap()];
+        let binary = Self::run(address, shell, &[arguments, &config].concat()).await;
+        std::fs::remove_file(path).unwrap();
+        binary
+    }
+
     async fn start(upstream: SocketAddr, shell: &str) -> Self {
         let address = free();
+        let arguments = ["--upstream", &format!("http://{upstream}"), "--listen", &address.to_string()];
+        Self::run(address, shell, &arguments).await
+    }
+
+    async fn run(address: SocketAddr, shell: &str, arguments: &[&str]) -> Self {
         let mut child = Command::new("sh")
             .args(["-c", shell, env!("CARGO_BIN_EXE_respool")])
-            .args(["--upstream", &format!("http://{upstream}"), "--listen", &address.to_string()])
+            .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
