@@ -51,7 +51,8 @@ impl App {
         // upstream is away.
         let unheld = BoxCloneSyncService::new(Absent::new(forward.clone(), statuses.clone()));
         let registry = Registry::new(limits, dice.clone(), metrics.clone(), unheld, cookies);
-        let held = Outage::new(forward, config.outage_hold, dice).with_statuses(statuses);
+        let held =
+            Outage::new(forward, config.outage_hold, dice, metrics.outages.clone()).with_statuses(statuses);
         let admissions = Admissions::new(config.limits.admissions.get(), &metrics);
         let stall = config.server().stall;
         let splice = Splice::new(

@@ -16,7 +16,7 @@ use tokio::time::Sleep;
 
 use super::{
     greeting::Greeting,
-    piece::{Flight, Piece},
+    piece::{CatchUp, Flight, Piece},
 };
 use crate::{
     body::{BoxError, Relay},
@@ -99,6 +99,8 @@ pub struct StreamBody {
     lead: Option<Bytes>,
     /// How many events of a replay are still to be counted.
     replayed: u64,
+    /// Counts how long it takes until they are written.
+    catch_up: Option<Box<CatchUp>>,
     flight: Flight,
     heartbeat: Option<Arc<Heartbeat>>,
     last: Instant,
@@ -191,6 +193,7 @@ impl StreamBody {
             stumbles: start.stumbles,
             lead,
             replayed: start.replayed,
+            catch_up: (start.replayed > 0).then(|| CatchUp::starting(&metrics)),
             flight: Flight::default(),
             last: now(),
             timer: Box::pin(tokio::time::sleep(start.heartbeat.as_ref().map_or(far, |beat| beat.every))),
@@ -263,9 +266,16 @@ impl StreamBody {
                 self.cursor.note_end_given();
                 return Poll::Ready(None);
             }
-            Poll::Pending => {}
+            Poll::Pending => self.note_caught_up(),
         }
         self.poll_timers(cx)
+    }
+
+    /// The client has everything. Where it was to get more than there was, some was withdrawn meanwhile.
+    fn note_caught_up(&mut self) {
+        if std::mem::take(&mut self.replayed) > 0 {
+            self.catch_up.take().into_iter().for_each(|catch_up| catch_up.over());
+        }
     }
 
     /// The client is one of a shared stream from now on: the upstream has let it in, by a connection of its own.
@@ -287,6 +297,7 @@ impl StreamBody {
             self.replayed -= replayed;
             self.metrics.replayed(replayed);
         }
+        self.metrics.sent_events(parts.events);
         self.last = now();
         self.send(parts.pieces)
     }
@@ -305,7 +316,10 @@ impl StreamBody {
 
     fn write(&mut self, parts: SmallVec<[Bytes; 1]>) -> Poll<Option<Result<Frame<Piece>, BoxError>>> {
         self.at_start = false;
-        Poll::Ready(Some(Ok(Frame::data(Piece::of(parts, &self.flight)))))
+        self.metrics.sent_bytes(parts.iter().map(Bytes::len).sum());
+        let caught_up = if self.replayed == 0 { self.catch_up.take() } else { None };
+        let piece = Piece::of(parts, &self.flight).catching_up(caught_up);
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     /// Cuts at a moment of its own within `spread`; of two reasons the sooner one counts.

@@ -29,7 +29,7 @@ use tokio::time::Sleep;
 use crate::{
     body::{BoxError, Relay},
     id::Position,
-    metrics::{Held, RouteMetrics},
+    metrics::{Break, End, Held, Over, RouteMetrics},
     route::Route,
     sse::{Splitter, TooLong},
     window::{Audience, Budget, LiveWindow},
@@ -75,6 +75,24 @@ pub enum Outcome {
     Lingered,
     /// Nobody listens, and others who linger were more recent.
     Evicted,
+}
+
+impl Outcome {
+    /// What it is for a stream that does not go on behind it.
+    #[must_use]
+    pub fn over(&self) -> Over {
+        match self {
+            Self::Finished => Over::Ended(End::Finished),
+            Self::Moved => Over::Ended(End::Moved),
+            Self::Abandoned => Over::Ended(End::Abandoned),
+            Self::Lingered => Over::Ended(End::Lingered),
+            Self::Evicted => Over::Ended(End::Evicted),
+            Self::Lost(_) => Over::Broke(Break::Lost),
+            Self::Oversized(_) => Over::Broke(Break::Oversized),
+            Self::Contradicted => Over::Broke(Break::Contradicted),
+            Self::Starved => Over::Broke(Break::Starved),
+        }
+    }
 }
 
 /// Whether and how long a pump goes on when nobody listens.

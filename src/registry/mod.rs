@@ -12,6 +12,7 @@ mod relief;
 mod session;
 mod sessions;
 mod shared;
+mod survey;
 mod upstream_id;
 
 use std::{
@@ -31,7 +32,7 @@ use crate::{
     dice::Dice,
     fault::Fault,
     id::Generation,
-    metrics::{Held, Kind, Metrics},
+    metrics::{End, Eviction, Held, Kind, Metrics, Over, RouteMetrics},
     net::BoxFuture,
     pump::{Lingerers, Parts, Relieve, Successor, now},
     route::{Cookies, Key, OnGap, Route},
@@ -43,7 +44,7 @@ use sessions::Sessions;
 
 pub use inspect::{Client, Inspection, Kind as StreamKind, Phase, Stream, Totals};
 pub use session::{Opened, Rejoin, Session, Who};
-pub use shared::{Admits, Answer, Entry, Live, Member, OnRefusal, SharedStream, Spoken};
+pub use shared::{Admits, Answer, Entry, Line, Live, Member, OnRefusal, SharedStream, Spoken};
 
 /// The upstream: a request in, its answer out.
 pub type Upstream = BoxCloneSyncService<http::Request<Relay>, http::Response<Relay>, Fault>;
@@ -121,8 +122,8 @@ impl Registry {
     /// that it replaces.
     #[must_use]
     pub fn new(limits: Limits, dice: Dice, metrics: Metrics, upstream: Upstream, cookies: Cookies) -> Self {
-        Self(Arc::new(Inner {
-            budget: Budget::new(limits.memory, metrics.retained_bytes.clone()),
+        let registry = Self(Arc::new(Inner {
+            budget: Budget::new(limits.memory, metrics.memory.clone()),
             lingerers: Lingerers::new(limits.lingering, metrics.lingering.clone()),
             limits,
             dice,
@@ -139,7 +140,9 @@ impl Registry {
             relieving: AtomicBool::new(false),
             gave_way: Seldom::new(),
             passed: Seldom::new(),
-        }))
+        }));
+        registry.0.metrics.survey_by(registry.surveyor());
+        registry
     }
 
     /// What all streams together may take.
@@ -238,6 +241,14 @@ impl Registry {
             foreign: None,
             resumed: None,
             onto: None,
+        }
+    }
+
+    /// Counts how a pump ended; where others took its place, that too.
+    fn count_end(&self, route: &RouteMetrics, over: Over) {
+        route.over(over);
+        if over == Over::Ended(End::Evicted) {
+            self.0.metrics.evictions.count(Eviction::Lingering);
         }
     }
 

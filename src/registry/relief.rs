@@ -3,7 +3,7 @@
 use std::{cmp::Reverse, collections::HashMap, sync::atomic::Ordering};
 
 use super::Registry;
-use crate::{pump::now, route::Key, window::LiveWindow};
+use crate::{metrics::Eviction, pump::now, route::Key, window::LiveWindow};
 
 /// So much of the budget is freed beyond the excess, so that not every append has to look for room.
 const SLACK: usize = 32;
@@ -20,9 +20,15 @@ impl Registry {
         let excess = self.0.budget.excess();
         if excess > 0 {
             let windows = by_turn(self.windows());
-            let wanted = give(&windows, excess + self.0.limits.memory / SLACK, LiveWindow::give_way);
-            if wanted > self.0.limits.memory / SLACK {
-                give(&windows, wanted, |window, _| window.clear(now()));
+            let evictions = &self.0.metrics.evictions;
+            let counted = |gave: usize| {
+                evictions.add(Eviction::Memory, u64::from(gave > 0));
+                gave
+            };
+            let slack = self.0.limits.memory / SLACK;
+            let wanted = give(&windows, excess + slack, |window, wanted| counted(window.give_way(wanted)));
+            if wanted > slack {
+                give(&windows, wanted, |window, _| counted(window.clear(now())));
             }
             self.tell_of_relief();
         }

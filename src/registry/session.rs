@@ -13,7 +13,7 @@ use crate::{
     fault::deepest,
     head::Head,
     id::{Asked, Generation, Position},
-    metrics::{self, Kind},
+    metrics::Kind,
     pump::{self, Keep, Outcome, Pump, now},
     route::{Address, Ids, Jar, Key, OnGap, Route},
     window::{End, Gap, LiveWindow, Verdict, Window},
@@ -173,40 +173,42 @@ impl Registry {
         keep: Keep,
     ) {
         let counts = self.0.metrics.route(&route.name);
-        let (outcome, lost) = loop {
-            match pump.run(&mut body, &keep).await {
+        let (over, end) = loop {
+            let outcome = pump.run(&mut body, &keep).await;
+            let over = outcome.over();
+            match outcome {
                 // A client may have come between the decision and now.
                 Outcome::Abandoned | Outcome::Lingered if !self.forget_if_vacant(&session) => {}
                 Outcome::Evicted if !self.forget_if_vacant(&session) => {}
                 outcome @ (Outcome::Abandoned | Outcome::Lingered | Outcome::Evicted) => {
-                    counts.ends.count(metrics::End::Evicted);
+                    self.count_end(&counts, over);
                     tracing::debug!(route = route.name, key = %session.key, ?outcome, "a session ends alone");
                     return;
                 }
                 Outcome::Moved => {
-                    counts.ends.count(metrics::End::Moved);
+                    counts.over(over);
                     drop((pump, body));
                     // Until its client has what is left here.
                     session.window.vacant().await;
                     lock(&self.0.sessions).remove(&session);
                     return;
                 }
-                Outcome::Finished => break (metrics::End::Finished, End::Finished),
+                Outcome::Finished => break (over, End::Finished),
                 Outcome::Lost(fault) => {
                     let fault = deepest(fault.as_ref());
                     tracing::info!(route = route.name, key = %session.key, %fault, "the upstream of a session was lost");
-                    break (metrics::End::Lost, End::Lost);
+                    break (over, End::Lost);
                 }
                 Outcome::Oversized(fault) => {
                     tracing::error!(route = route.name, key = %session.key, %fault, "the upstream of a session was cut");
-                    break (metrics::End::Oversized, End::Lost);
+                    break (over, End::Lost);
                 }
-                Outcome::Starved | Outcome::Contradicted => break (metrics::End::Evicted, End::Lost),
+                Outcome::Starved | Outcome::Contradicted => break (over, End::Lost),
             }
         };
-        counts.ends.count(outcome);
+        counts.over(over);
         drop((pump, body));
-        session.window.end(lost);
+        session.window.end(end);
         self.outlast(&session, route.linger).await;
     }
 

@@ -64,6 +64,8 @@ mod limits;
 mod load;
 /// What the log says, and what it never says.
 mod logs;
+/// What each metric says: it moves when it should, and nothing else of its family does.
+mod metrics;
 /// Clients of a shared stream that came with an id which only the upstream knows.
 mod moving;
 /// Random rules, streams and cuts, against a naive model that keeps everything.
