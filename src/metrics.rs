@@ -94,6 +94,17 @@ pub enum Over {
     Broke(Break),
 }
 
+impl Over {
+    /// It as it is read.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Ended(how) => how.text(),
+            Self::Broke(why) => why.text(),
+        }
+    }
+}
+
 impl Metrics {
     /// All numbers at zero. A series of a route exists from the first [`Metrics::route`] with its name.
     #[must_use]

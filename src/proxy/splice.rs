@@ -14,6 +14,10 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, header, request::Parts, response};
 use http_body::Body as HttpBody;
 use tower::{Service, ServiceExt as _};
+use tracing::{
+    Instrument as _, Span,
+    field::{Empty, display},
+};
 
 use super::{
     admission::{Admissions, Admitted, Visit},
@@ -29,11 +33,12 @@ use crate::{
     fault::Fault,
     head::{self, Head, LAST_EVENT_ID},
     id::{Asked, Position},
-    metrics::{self, Connect, Metrics, RouteMetrics},
+    metrics::{self, Connect, Label as _, Metrics, RouteMetrics},
     net::{BoxFuture, Control},
     pump::{Greeter, now},
     registry::{Answer, Entry, Joined, Live, OnRefusal, Registry, Rejoin, Upstream},
     route::{Admit, CursorQuery, Ids, Key, Keyer, Mode, Route, Routes, has_own_origin},
+    trace::TraceId,
     window::{Gap, Verdict},
 };
 
@@ -127,7 +132,8 @@ impl Service<Request<Relay>> for Splice {
             return if asks { allowing(answer) } else { answer };
         }
         let call = Call::new(self.inner.clone(), self.shared.clone(), route, request);
-        Box::pin(call.answer())
+        let span = call.span.clone();
+        Box::pin(call.answer().instrument(span))
     }
 }
 
@@ -181,6 +187,19 @@ struct Call {
     came: Instant,
     gets_ids: bool,
     is_event_source: bool,
+    /// The client's: as long as its request and what it is answered with.
+    span: Span,
+}
+
+/// The span of a client: which stream it asks for and how it is answered, and nothing else that it said.
+fn span(route: &Route, key: Key, request: &Parts) -> Span {
+    let span = tracing::debug_span!("client", route = route.name, %key, verdict = Empty, trace = Empty);
+    if !span.is_disabled()
+        && let Some(trace) = TraceId::of(&request.headers)
+    {
+        span.record("trace", display(trace));
+    }
+    span
 }
 
 impl Call {
@@ -200,6 +219,7 @@ impl Call {
         }
         hide_ours(&mut parts, &route.cursor_query);
         let metrics = shared.route_metrics(&route);
+        let span = span(&route, key, &parts);
         let parts = Arc::new(parts);
         Self {
             inner,
@@ -214,6 +234,7 @@ impl Call {
             came,
             gets_ids,
             is_event_source,
+            span,
         }
     }
 
@@ -345,8 +366,8 @@ impl Call {
     }
 
     fn stamped(&self) -> Stamped<'_> {
-        let Self { parts, asked, route, is_event_source, .. } = self;
-        Stamped { parts, asked, route, is_event_source: *is_event_source }
+        let Self { parts, asked, route, is_event_source, span, .. } = self;
+        Stamped { parts, asked, route, is_event_source: *is_event_source, span }
     }
 
     /// This client, as one that is to be let into its stream.
@@ -373,6 +394,7 @@ struct Stamped<'a> {
     asked: &'a Asked,
     route: &'a Route,
     is_event_source: bool,
+    span: &'a Span,
 }
 
 impl Stamped<'_> {
@@ -386,6 +408,8 @@ impl Stamped<'_> {
     ) -> Response<Body> {
         let Joined { verdict, cursor, replayed } = joined;
         metrics.answers.count(label(verdict));
+        self.span.record("verdict", label(verdict).text());
+        tracing::debug!(parent: self.span, replayed, "a client joined");
         head::dress(&mut head);
         if let Ok(value) = HeaderValue::try_from(resume(verdict)) {
             head.headers.insert(RESUME, value);
@@ -416,6 +440,7 @@ impl Stamped<'_> {
             stumbles,
             kind,
             connection,
+            span: self.span.clone(),
         };
         let body = StreamBody::new(start, &shared.registry, metrics);
         Response::from_parts(head, Body::Stream(Box::new(body)))

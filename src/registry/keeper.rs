@@ -13,6 +13,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, header, request::Parts};
 use tokio::time::{sleep, sleep_until, timeout, timeout_at};
+use tracing::Instrument as _;
 
 use super::{
     Registry, lock,
@@ -23,7 +24,7 @@ use crate::{
     body::{self, Relay},
     fault::{Fault, deepest},
     head::{self, LAST_EVENT_ID},
-    metrics::{Break, Connect, Over, RouteMetrics},
+    metrics::{Break, Connect, Kind, Over, RouteMetrics},
     pump::{self, Guarding, Keep, Outcome, Pump, now},
     route::OnBreak,
     window::{End, Past, Window},
@@ -292,13 +293,18 @@ impl Keeper {
             expected: self.expected_until.take().is_some(),
         };
         let began = now();
+        let span = Registry::upstream_span(&route, self.stream.key, Kind::Shared);
+        if keep.expected {
+            tracing::info!(route = route.name, key = %self.stream.key, "the upstream of a shared stream is there again");
+        }
         let outcome = loop {
-            let outcome = pump.run(&mut body, &keep).await;
+            let outcome = pump.run(&mut body, &keep).instrument(span.clone()).await;
             let alone = matches!(outcome, Outcome::Abandoned | Outcome::Lingered | Outcome::Evicted);
             if !alone || self.leave_if_vacant(&live) {
                 break outcome;
             }
         };
+        Registry::note_over(&span, outcome.over());
         self.guarding = pump.take_guarding();
         self.upstream_id = pump.upstream_id().or(self.upstream_id.take());
         self.retry =

@@ -26,13 +26,14 @@ use std::{
 
 use tokio::sync::SetOnce;
 use tower::{ServiceExt as _, util::BoxCloneSyncService};
+use tracing::{Span, field::Empty};
 
 use crate::{
     body::Relay,
     dice::Dice,
     fault::Fault,
     id::Generation,
-    metrics::{End, Eviction, Held, Kind, Metrics, Over, RouteMetrics},
+    metrics::{End, Eviction, Held, Kind, Label as _, Metrics, Over, RouteMetrics},
     net::BoxFuture,
     pump::{Lingerers, Parts, Relieve, Successor, now},
     route::{Cookies, Key, OnGap, Route},
@@ -250,6 +251,20 @@ impl Registry {
         if over == Over::Ended(End::Evicted) {
             self.0.metrics.evictions.count(Eviction::Lingering);
         }
+    }
+
+    /// An upstream connection is there. The span is as long as it is pumped.
+    fn upstream_span(route: &Route, key: Key, kind: Kind) -> Span {
+        let (route, kind) = (&route.name, kind.text());
+        let span = tracing::debug_span!(parent: None, "upstream", route, %key, kind, end = Empty);
+        tracing::debug!(parent: &span, "an upstream connection is pumped");
+        span
+    }
+
+    /// It is over.
+    fn note_over(upstream: &Span, over: Over) {
+        upstream.record("end", over.text());
+        tracing::debug!(parent: upstream, "an upstream connection is over");
     }
 
     /// Makes room when it is needed; holds nothing alive.

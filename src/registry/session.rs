@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use tracing::{Instrument as _, Span};
 
 use super::{Counted, Joined, Registry, lock};
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
     fault::deepest,
     head::Head,
     id::{Asked, Generation, Position},
-    metrics::Kind,
+    metrics::{Kind, Over, RouteMetrics},
     pump::{self, Keep, Outcome, Pump, now},
     route::{Address, Ids, Jar, Key, OnGap, Route},
     window::{End, Gap, LiveWindow, Verdict, Window},
@@ -173,21 +174,21 @@ impl Registry {
         keep: Keep,
     ) {
         let counts = self.0.metrics.route(&route.name);
+        let span = Self::upstream_span(&route, session.key, Kind::Private);
         let (over, end) = loop {
-            let outcome = pump.run(&mut body, &keep).await;
+            let outcome = pump.run(&mut body, &keep).instrument(span.clone()).await;
             let over = outcome.over();
             match outcome {
                 // A client may have come between the decision and now.
                 Outcome::Abandoned | Outcome::Lingered if !self.forget_if_vacant(&session) => {}
                 Outcome::Evicted if !self.forget_if_vacant(&session) => {}
-                outcome @ (Outcome::Abandoned | Outcome::Lingered | Outcome::Evicted) => {
-                    self.count_end(&counts, over);
-                    tracing::debug!(route = route.name, key = %session.key, ?outcome, "a session ends alone");
+                Outcome::Abandoned | Outcome::Lingered | Outcome::Evicted => {
+                    self.ended(&counts, over, &span);
                     return;
                 }
                 Outcome::Moved => {
-                    counts.over(over);
-                    drop((pump, body));
+                    self.ended(&counts, over, &span);
+                    drop((pump, body, span));
                     // Until its client has what is left here.
                     session.window.vacant().await;
                     lock(&self.0.sessions).remove(&session);
@@ -206,10 +207,15 @@ impl Registry {
                 Outcome::Starved | Outcome::Contradicted => break (over, End::Lost),
             }
         };
-        counts.over(over);
-        drop((pump, body));
+        self.ended(&counts, over, &span);
+        drop((pump, body, span));
         session.window.end(end);
         self.outlast(&session, route.linger).await;
+    }
+
+    fn ended(&self, counts: &RouteMetrics, over: Over, upstream: &Span) {
+        self.count_end(counts, over);
+        Self::note_over(upstream, over);
     }
 
     /// Keeps an ended session until nobody was there for `linger`.

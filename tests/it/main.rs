@@ -105,5 +105,7 @@ mod stream;
 /// Clients that make an event of every blank line once they hold an id.
 mod stumbling;
 mod support;
+/// The trace that a request says it is part of.
+mod trace;
 /// Sessions that are found again by an id of the upstream's.
 mod upstream_ids;
