@@ -73,7 +73,9 @@ impl Surveys {
 
     fn survey(&self) -> Survey {
         let mut survey = self.0.surveyor.get().map(|surveyor| surveyor()).unwrap_or_default();
-        self.known().into_iter().for_each(|route| drop(survey.routes.entry(route).or_default()));
+        for route in self.known() {
+            survey.routes.entry(route).or_default();
+        }
         survey
     }
 }

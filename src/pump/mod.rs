@@ -229,6 +229,7 @@ impl Pump {
                     }
                     if self.is_starved() {
                         tracing::error!(
+                            route = self.appender.route.name,
                             bytes = self.charged,
                             setting = "limits.memory",
                             "there is no memory for the frame that an upstream is sending: its stream ends"

@@ -1,5 +1,7 @@
 //! What the log says, and what it never says: payloads, credentials, queries, ids, header values.
 
+mod table;
+
 use std::{
     io,
     sync::{Arc, Mutex},
@@ -175,8 +177,7 @@ async fn a_client_and_an_upstream_connection_have_a_span_each() {
             begun
                 .into_iter()
                 .filter(|line| {
-                    line.contains(&format!("\"span\":{{\"key\""))
-                        && line.contains(&format!("\"name\":\"{name}\""))
+                    line.contains("\"span\":{\"key\"") && line.contains(&format!("\"name\":\"{name}\""))
                 })
                 .count()
         };
