@@ -1,6 +1,11 @@
 //! What each metric says: it moves when it should, and nothing else of its family does.
 
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    io::{ErrorKind, Write as _},
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use tokio::time::sleep;
 
@@ -375,4 +380,44 @@ fn the_process_is_measured_under_the_names_that_prometheus_gives_it() {
     assert!((5.0..100.0).contains(&value("process_open_fds")));
     assert!(value("process_max_fds") > 100.0);
     assert!((0.0..60.0).contains(&value("process_cpu_seconds_total")));
+}
+
+/// `OpenMetrics` as the older text format, which is what the linter reads: there a family has its suffix everywhere.
+fn as_text_format(metrics: &str) -> String {
+    let suffix = |kind: &str| match kind {
+        "counter" => "_total",
+        "info" => "_info",
+        _ => "",
+    };
+    let kinds: HashMap<&str, &str> =
+        metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
+    let renamed = metrics.lines().map(|line| {
+        let Some((about, rest)) = line.strip_prefix("# ").and_then(|line| line.split_once(' ')) else {
+            return line.to_owned();
+        };
+        let (name, rest) = rest.split_once(' ').unwrap();
+        let rest = if rest == "info" { "gauge" } else { rest };
+        format!("# {about} {name}{} {rest}", suffix(kinds[name]))
+    });
+    renamed.filter(|line| line != "# EOF").map(|line| line + "\n").collect()
+}
+
+#[test]
+fn promtool_has_nothing_to_say_of_them() {
+    let running = start(&["--upstream", "http://127.0.0.1:9"]);
+    let answer = get(running.admin, "/metrics");
+    let metrics = as_text_format(answer.split_once("\r\n\r\n").unwrap().1);
+    let mut command = Command::new("promtool");
+    command.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut linter = match command.spawn() {
+        Ok(linter) => linter,
+        Err(none) if none.kind() == ErrorKind::NotFound => {
+            return eprintln!("skipped: promtool is not installed");
+        }
+        Err(fault) => panic!("{fault}"),
+    };
+    linter.stdin.take().unwrap().write_all(metrics.as_bytes()).unwrap();
+    let output = linter.wait_with_output().unwrap();
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert!(output.status.success() && said.is_empty(), "{said}");
 }
