@@ -25,6 +25,7 @@ use std::{
 use bytes::Bytes;
 use http_body::Body;
 use tokio::time::Sleep;
+use tracing::Span;
 
 use crate::{
     body::{BoxError, Relay},
@@ -119,6 +120,8 @@ pub struct Pump {
     /// There is one.
     partial: Option<Held>,
     gathered: Gathered,
+    /// Never entered: that would be paid for with every event.
+    span: Span,
 }
 
 /// What came and is not in the window yet: what comes together is written together, and is one write for each client.
@@ -158,6 +161,8 @@ pub struct Parts {
     pub resumed: Option<Position>,
     /// A shared window that the stream may go on in.
     pub onto: Option<Onto>,
+    /// What the log says of it is said in this.
+    pub span: Span,
 }
 
 enum Event {
@@ -201,6 +206,7 @@ impl Pump {
             charged: 0,
             partial: None,
             gathered: Gathered::default(),
+            span: parts.span,
         }
     }
 
@@ -229,6 +235,7 @@ impl Pump {
                     }
                     if self.is_starved() {
                         tracing::error!(
+                            parent: &self.span,
                             route = self.appender.route.name,
                             bytes = self.charged,
                             setting = "limits.memory",
@@ -310,7 +317,7 @@ impl Pump {
         });
         if self.appender.ids.has_repeat_to_tell() {
             let route = &self.appender.route.name;
-            tracing::warn!(route, "the upstream repeats an id: who comes back with it may get events again");
+            tracing::warn!(parent: &self.span, route, "the upstream repeats an id: who comes back with it may get events again");
         }
         let partial = self.splitter.held();
         let cost = partial + self.appender.ids.cost();

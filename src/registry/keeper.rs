@@ -13,7 +13,6 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, header, request::Parts};
 use tokio::time::{sleep, sleep_until, timeout, timeout_at};
-use tracing::Instrument as _;
 
 use super::{
     Registry, lock,
@@ -284,7 +283,8 @@ impl Keeper {
         let route = self.stream.route.clone();
         let registry = self.registry.clone();
         let successor = Box::new(move |_| registry.next_generation());
-        let parts = self.registry.pump_parts(&live.window, &route, successor);
+        let span = Registry::upstream_span(&route, self.stream.key, Kind::Shared);
+        let parts = self.registry.pump_parts(&live.window, &route, successor, &span);
         let guarding = self.guarding.take();
         let mut pump = Pump::new(pump::Parts { resumed, guarding, ..parts });
         let keep = Keep {
@@ -293,12 +293,11 @@ impl Keeper {
             expected: self.expected_until.take().is_some(),
         };
         let began = now();
-        let span = Registry::upstream_span(&route, self.stream.key, Kind::Shared);
         if keep.expected {
             tracing::info!(route = route.name, key = %self.stream.key, "the upstream of a shared stream is there again");
         }
         let outcome = loop {
-            let outcome = pump.run(&mut body, &keep).instrument(span.clone()).await;
+            let outcome = pump.run(&mut body, &keep).await;
             let alone = matches!(outcome, Outcome::Abandoned | Outcome::Lingered | Outcome::Evicted);
             if !alone || self.leave_if_vacant(&live) {
                 break outcome;

@@ -228,7 +228,13 @@ impl Registry {
         })
     }
 
-    fn pump_parts(&self, window: &LiveWindow, route: &Arc<Route>, successor: Successor) -> Parts {
+    fn pump_parts(
+        &self,
+        window: &LiveWindow,
+        route: &Arc<Route>,
+        successor: Successor,
+        upstream: &Span,
+    ) -> Parts {
         Parts {
             successor,
             guarding: None,
@@ -242,6 +248,7 @@ impl Registry {
             foreign: None,
             resumed: None,
             onto: None,
+            span: upstream.clone(),
         }
     }
 

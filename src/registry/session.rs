@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tracing::{Instrument as _, Span};
+use tracing::Span;
 
 use super::{Counted, Joined, Registry, lock};
 use crate::{
@@ -126,10 +126,11 @@ impl Registry {
         let successor = Box::new(Generation::next_run);
         let onto = shared.and_then(|key| self.onto(key, &route));
         let verdict = if foreign.is_some() { Verdict::Foreign } else { Verdict::Fresh };
-        let parts = self.pump_parts(&session.window, &route, successor);
+        let span = Self::upstream_span(&route, session.key, Kind::Private);
+        let parts = self.pump_parts(&session.window, &route, successor, &span);
         let pump = Pump::new(pump::Parts { foreign, onto, ..parts });
         let keep = Keep { linger: Some(route.linger), whole, expected: false };
-        tokio::spawn(self.clone().keep(session, route, pump, body, keep));
+        tokio::spawn(self.clone().keep(session, route, pump, body, keep, span));
         Ok(Joined::new(verdict, cursor, OnGap::Fresh))
     }
 
@@ -172,11 +173,11 @@ impl Registry {
         mut pump: Pump,
         mut body: Relay,
         keep: Keep,
+        span: Span,
     ) {
         let counts = self.0.metrics.route(&route.name);
-        let span = Self::upstream_span(&route, session.key, Kind::Private);
         let (over, end) = loop {
-            let outcome = pump.run(&mut body, &keep).instrument(span.clone()).await;
+            let outcome = pump.run(&mut body, &keep).await;
             let over = outcome.over();
             match outcome {
                 // A client may have come between the decision and now.

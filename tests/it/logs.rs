@@ -172,15 +172,11 @@ async fn a_client_and_an_upstream_connection_have_a_span_each() {
         back.read().await;
         drop(back);
         settle().await;
-        let new = |name: &str| {
-            let begun = log.lines("\"message\":\"new\"");
-            begun
-                .into_iter()
-                .filter(|line| {
-                    line.contains("\"span\":{\"key\"") && line.contains(&format!("\"name\":\"{name}\""))
-                })
-                .count()
-        };
+        // A span's own part of a line.
+        let own = |line: &str| Some(line.split_once("\"span\":{")?.1.split_once('}')?.0.to_owned());
+        let begun: Vec<_> = log.lines("\"message\":\"new\"").iter().filter_map(|line| own(line)).collect();
+        let new =
+            |name: &str| begun.iter().filter(|span| span.contains(&format!("\"name\":\"{name}\""))).count();
         assert_eq!((new("client"), new("upstream")), (2, 1));
         let (joined, gone) = (log.lines("\"a client joined\""), log.lines("\"a client is gone\""));
         let route = if shared { "/e" } else { "default" };
