@@ -146,6 +146,14 @@ async fn what_windows_hold_is_looked_up_when_somebody_reads() {
     seconds(61).await;
     assert_eq!(of(&world, "retained_events"), ["{route=\"/own\"} 3"]);
     assert_eq!(age(&world, "/e"), 0.0);
+    // ... and where nobody pumps.
+    upstream.events(["f"]).await;
+    world.origin.set_away(true);
+    drop(upstream);
+    seconds(50).await;
+    assert_eq!(world.metric("respool_retained_events{route=\"/e\"}"), 1);
+    seconds(11).await;
+    assert_eq!(world.metric("respool_retained_events{route=\"/e\"}"), 0);
 }
 
 #[tokio::test(start_paused = true)]
