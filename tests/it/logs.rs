@@ -4,11 +4,12 @@ mod table;
 
 use std::{
     io,
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
     time::Duration,
 };
 
 use tokio::time::sleep;
+use tracing::{Dispatch, dispatcher::DefaultGuard, level_filters::LevelFilter};
 use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::support::{
@@ -235,8 +236,20 @@ impl io::Write for Log {
     }
 }
 
+/// While there is one subscriber alone, a message that another test's thread comes to first, which has none, is taken
+/// for one that nobody wants, in all threads. So there are others always.
+static COMPANY: LazyLock<[Dispatch; 2]> = LazyLock::new(|| {
+    let deaf = || tracing_subscriber::fmt().with_max_level(LevelFilter::OFF).finish();
+    [Dispatch::new(deaf()), Dispatch::new(deaf())]
+});
+
+fn set(subscriber: impl Into<Dispatch>) -> DefaultGuard {
+    LazyLock::force(&COMPANY);
+    tracing::dispatcher::set_default(&subscriber.into())
+}
+
 /// Everything at every level, with the beginning, each step and the end of each span.
-pub(super) fn listen_to_all() -> (Log, tracing::subscriber::DefaultGuard) {
+pub(super) fn listen_to_all() -> (Log, DefaultGuard) {
     let log = Log::default();
     let writer = log.clone();
     let all = tracing_subscriber::fmt()
@@ -244,14 +257,14 @@ pub(super) fn listen_to_all() -> (Log, tracing::subscriber::DefaultGuard) {
         .with_max_level(tracing::Level::TRACE)
         .with_span_events(FmtSpan::FULL);
     let subscriber = all.with_writer(move || writer.clone()).finish();
-    (log, tracing::subscriber::set_default(subscriber))
+    (log, set(subscriber))
 }
 
-fn listen() -> (Log, tracing::subscriber::DefaultGuard) {
+fn listen() -> (Log, DefaultGuard) {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    (log, tracing::subscriber::set_default(subscriber))
+    (log, set(subscriber))
 }
 
 #[tokio::test(start_paused = true)]
