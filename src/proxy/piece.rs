@@ -85,6 +85,8 @@ impl Piece {
     #[must_use]
     pub fn into_bytes(mut self) -> Bytes {
         let whole = self.copy_to_bytes(self.remaining());
+        // Handed over: when it is written is for the server around us to know.
+        self.caught_up.take().into_iter().for_each(|catch_up| catch_up.over());
         match self.landing.take() {
             Some(landing) => Bytes::from_owner(Landed { whole, _landing: landing }),
             None => whole,
