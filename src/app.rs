@@ -54,7 +54,7 @@ impl App {
         // upstream is away.
         let unheld = BoxCloneSyncService::new(Absent::new(rotating.clone(), statuses.clone()));
         let registry = Registry::new(limits(config), dice.clone(), metrics.clone(), unheld, cookies);
-        let held = Outage::new(rotating, config.outage_hold, dice);
+        let held = Outage::new(rotating, config.outage_hold, dice, metrics.outages.clone());
         let held = held.with_statuses(statuses.clone()).holding(hold.clone());
         let admissions = Admissions::new(config.limits.admissions.get(), &metrics);
         let stall = config.server().stall;

@@ -40,6 +40,7 @@
 //! route: rules window
 //! metrics:
 //! seldom:
+//! trace:
 //! drain:
 //! reload:
 //! net: drain
@@ -48,7 +49,7 @@
 //! head: id route sse window
 //! pump: body id metrics route rules sse window
 //! registry: body current dice fault head id metrics net pump route rules seldom window
-//! proxy: body current dice drain fault head id metrics net pump registry route window
+//! proxy: body current dice drain fault head id metrics net pump registry route trace window
 //! server: body drain net
 //! admin: body drain metrics net pump registry reload window
 //! log:
@@ -72,6 +73,7 @@ pub mod metrics;
 pub mod net;
 pub mod reload;
 pub mod seldom;
+pub mod trace;
 
 pub mod body;
 pub mod fault;

@@ -1,8 +1,8 @@
 //! What counting is done by: handles on series that were looked up once.
 
-use std::{marker::PhantomData, sync::Arc};
+use std::{marker::PhantomData, sync::Arc, time::Duration};
 
-use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
+use prometheus_client::metrics::{counter::Counter, gauge::Gauge, histogram::Histogram};
 
 use super::Label;
 
@@ -95,5 +95,34 @@ impl<L: Label> Counts<L> {
     #[must_use]
     pub fn get(&self, label: L) -> u64 {
         self.all[label.place()].get()
+    }
+}
+
+/// How long something took. Clones count together.
+#[derive(Clone, Debug)]
+pub struct Times(pub(super) Histogram);
+
+impl Times {
+    /// It took so long once more.
+    pub fn observe(&self, time: Duration) {
+        self.0.observe(time.as_secs_f64());
+    }
+}
+
+/// [`Times`] for each value of a label. Clones count together.
+#[derive(Clone, Debug)]
+pub struct TimesBy<L> {
+    all: Arc<[Times]>,
+    label: PhantomData<L>,
+}
+
+impl<L: Label> TimesBy<L> {
+    pub(super) fn new(series: impl Fn(L) -> Histogram) -> Self {
+        Self { all: L::ALL.iter().map(|label| Times(series(*label))).collect(), label: PhantomData }
+    }
+
+    /// One of this value took so long.
+    pub fn observe(&self, label: L, time: Duration) {
+        self.all[label.place()].observe(time);
     }
 }

@@ -104,20 +104,62 @@ label! {
 }
 
 label! {
-    /// How a stream ended.
+    /// How a pump came to an end.
     End, "end" {
-        /// The upstream ended it properly.
+        /// The upstream ended the stream properly.
         Finished = "finished",
-        /// The upstream's connection was lost.
-        Lost = "lost",
-        /// An event was larger than the limit.
-        Oversized = "oversized",
-        /// Its lingering upstream connection gave way to others, or its time was over.
+        /// Continuity was lost; why is counted as a [`Break`].
+        Broken = "broken",
+        /// Nobody listened, and nobody had an id to come back with.
+        Abandoned = "abandoned",
+        /// Nobody came back in time.
+        Lingered = "lingered",
+        /// Nobody listened, and too many others lingered more recently.
         Evicted = "evicted",
         /// Its client moved onto a shared stream.
         Moved = "moved",
-        /// The program is about to end.
+    }
+}
+
+label! {
+    /// Why a stream could not go on where it was: who comes back to it finds a new generation.
+    Break, "reason" {
+        /// The upstream's connection was lost.
+        Lost = "lost",
+        /// The upstream was to go on behind an id, and answered with no stream.
+        Refused = "refused",
+        /// The upstream was to go on behind an id, and did not answer as long as anybody wanted it to.
+        Unanswered = "unanswered",
+        /// The upstream was to go on behind an id, and sent that id with another event.
+        Contradicted = "contradicted",
+        /// An event was larger than the limit.
+        Oversized = "oversized",
+        /// There was no memory for the event that the upstream was sending.
+        Starved = "starved",
+    }
+}
+
+label! {
+    /// Why something that was kept for clients who may come back was let go before its time.
+    Eviction, "cause" {
+        /// A window gave way, since all together held as much as they may.
+        Memory = "memory",
+        /// An upstream connection without a client ended, since there were too many.
+        Lingering = "lingering",
+    }
+}
+
+label! {
+    /// How it ended that a request for an event stream was held, because the upstream could not be reached.
+    Release, "outcome" {
+        /// The upstream answered after all.
+        Answered = "answered",
+        /// It did not in time, and the client was cut.
+        Cut = "cut",
+        /// The program is about to end, and the client was cut.
         Drained = "drained",
+        /// The client had gone before.
+        Left = "left",
     }
 }
 

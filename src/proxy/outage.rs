@@ -17,6 +17,7 @@ use crate::{
     current::Current,
     dice::Dice,
     fault::Fault,
+    metrics::{Outages, Release},
     net::{BoxFuture, Control},
 };
 
@@ -44,13 +45,14 @@ pub struct Outage<S> {
     insisted: Absent<S>,
     hold: Current<Duration>,
     dice: Dice,
+    outages: Outages,
 }
 
 impl<S: Clone> Outage<S> {
-    /// Holds requests for up to `hold`, with pauses that `dice` draws.
-    pub fn new(inner: S, hold: Duration, dice: Dice) -> Self {
+    /// Holds requests for up to `hold`, with pauses that `dice` draws; `outages` counts them.
+    pub fn new(inner: S, hold: Duration, dice: Dice, outages: Outages) -> Self {
         let insisted = Absent::new(inner.clone(), Current::new(Vec::new()));
-        Self { insisted, inner, hold: Current::new(hold), dice }
+        Self { insisted, inner, hold: Current::new(hold), dice, outages }
     }
 
     /// Takes answers with these statuses, to requests that are held, for none.
@@ -103,14 +105,20 @@ where
         let deadline = since + *self.hold.get();
         let drain = parts.extensions.get::<Control>().map(|control| control.drain().clone());
         let mut longest = FIRST;
+        let held = self.outages.watch(since);
         loop {
             let request = Request::from_parts(parts.clone(), body::empty());
             let fault = match self.attempt(request).await {
                 Err(fault) if fault.may_pass() => fault,
-                answered => return answered,
+                answered => {
+                    held.end(Release::Answered);
+                    return answered;
+                }
             };
+            held.begin();
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
+                held.end(Release::Cut);
                 return Err(Fault::Outage(Box::new(fault)));
             }
             tracing::debug!(reason = %fault, "an event stream is held");
@@ -120,7 +128,10 @@ where
                 // Whoever is held would only hold up the end; it comes back to whoever serves next.
                 Some(drain) => tokio::select! {
                     () = pause => {}
-                    () = drain.begun() => return Err(Fault::Outage(Box::new(fault))),
+                    () = drain.begun() => {
+                        held.end(Release::Drained);
+                        return Err(Fault::Outage(Box::new(fault)));
+                    }
                 },
                 None => pause.await,
             }
@@ -146,11 +157,19 @@ mod tests {
     /// An upstream that is away for the first `away` attempts, and the attempts it saw.
     fn upstream(away: u32) -> (impl Fn(&'static str) -> Request<Relay>, Outage<Away>, Arc<AtomicU32>) {
         let asked = Arc::new(AtomicU32::new(0));
-        let service =
-            Outage::new(Away { away, asked: asked.clone() }, Duration::from_secs(5), Dice::seeded(7));
+        let service = Outage::new(
+            Away { away, asked: asked.clone() },
+            Duration::from_secs(5),
+            Dice::seeded(7),
+            outages(),
+        );
         let request =
             |accept| Request::get("/").header(http::header::ACCEPT, accept).body(body::empty()).unwrap();
         (request, service, asked)
+    }
+
+    fn outages() -> Outages {
+        crate::metrics::Metrics::new().outages
     }
 
     #[derive(Clone)]

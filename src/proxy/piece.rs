@@ -7,10 +7,16 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Waker},
+    time::Instant,
 };
 
 use bytes::{Buf, BufMut as _, Bytes, BytesMut};
 use smallvec::SmallVec;
+
+use crate::{
+    metrics::{RouteMetrics, Times},
+    pump::now,
+};
 
 /// Whole frames on their way to a client: one chunk, in one write.
 #[derive(Debug)]
@@ -18,26 +24,69 @@ pub struct Piece {
     parts: SmallVec<[Bytes; 1]>,
     /// The part that is being written.
     at: usize,
+    /// What is to be told when all of it was written.
+    caught_up: Option<Box<CatchUp>>,
     landing: Option<Landing>,
+}
+
+/// A client that is given what it missed.
+#[derive(Debug)]
+pub struct CatchUp {
+    /// When it was answered.
+    since: Instant,
+    /// Where it is counted how long it took.
+    times: Times,
+}
+
+impl CatchUp {
+    /// One that was answered now.
+    pub(super) fn starting(metrics: &RouteMetrics) -> Box<Self> {
+        Box::new(Self { since: now(), times: metrics.catch_up.clone() })
+    }
+
+    /// It has all of it.
+    pub(super) fn over(self) {
+        self.times.observe(now().saturating_duration_since(self.since));
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        // One that is dropped with something left never reached its client.
+        if self.at == self.parts.len()
+            && let Some(catch_up) = self.caught_up.take()
+        {
+            catch_up.over();
+        }
+    }
 }
 
 impl Piece {
     /// Bytes that nobody waits to see written.
     #[must_use]
     pub fn relayed(bytes: Bytes) -> Self {
-        Self { parts: SmallVec::from_buf([bytes]), at: 0, landing: None }
+        Self { parts: SmallVec::from_buf([bytes]), at: 0, caught_up: None, landing: None }
     }
 
     /// Frames that are in flight until they are written.
     #[must_use]
     pub fn of(parts: SmallVec<[Bytes; 1]>, flight: &Flight) -> Self {
-        Self { parts, at: 0, landing: Some(flight.start()) }
+        Self { parts, at: 0, caught_up: None, landing: Some(flight.start()) }
+    }
+
+    /// With it its client has all that it missed.
+    #[must_use]
+    pub fn catching_up(mut self, caught_up: Option<Box<CatchUp>>) -> Self {
+        self.caught_up = caught_up;
+        self
     }
 
     /// All of it as one run of bytes, in flight until no handle of them is left.
     #[must_use]
     pub fn into_bytes(mut self) -> Bytes {
         let whole = self.copy_to_bytes(self.remaining());
+        // Handed over: when it is written is for the server around us to know.
+        self.caught_up.take().into_iter().for_each(|catch_up| catch_up.over());
         match self.landing.take() {
             Some(landing) => Bytes::from_owner(Landed { whole, _landing: landing }),
             None => whole,

@@ -14,6 +14,10 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, header, request::Parts, response};
 use http_body::Body as HttpBody;
 use tower::{Service, ServiceExt as _};
+use tracing::{
+    Instrument as _, Span,
+    field::{Empty, display},
+};
 
 use super::{
     admission::{Admissions, Admitted, Visit},
@@ -30,11 +34,12 @@ use crate::{
     fault::Fault,
     head::{self, Head, LAST_EVENT_ID},
     id::{Asked, Position},
-    metrics::{self, Connect, Metrics, RouteMetrics},
+    metrics::{self, Connect, Label as _, Metrics, RouteMetrics},
     net::{BoxFuture, Control},
     pump::{Greeter, now},
     registry::{Answer, Entry, Joined, Live, OnRefusal, Pinned, Registry, Rejoin, Upstream},
     route::{Admit, CursorQuery, Ids, Key, Keyer, Mode, Route, Routes, has_own_origin},
+    trace::TraceId,
     window::{Gap, Verdict},
 };
 
@@ -169,7 +174,8 @@ impl Service<Request<Relay>> for Splice {
             return if asks { allowing(answer) } else { answer };
         }
         let call = Call::new(self.inner.clone(), self.shared.clone(), settings, route, request);
-        Box::pin(call.answer())
+        let span = call.span.clone();
+        Box::pin(call.answer().instrument(span))
     }
 }
 
@@ -224,6 +230,19 @@ struct Call {
     came: Instant,
     gets_ids: bool,
     is_event_source: bool,
+    /// The client's: as long as its request and what it is answered with.
+    span: Span,
+}
+
+/// The span of a client: which stream it asks for and how it is answered, and nothing else that it said.
+fn span(route: &Route, key: Key, request: &Parts) -> Span {
+    let span = tracing::debug_span!("client", route = route.name, %key, verdict = Empty, trace = Empty);
+    if !span.is_disabled()
+        && let Some(trace) = TraceId::of(&request.headers)
+    {
+        span.record("trace", display(trace));
+    }
+    span
 }
 
 impl Call {
@@ -250,6 +269,7 @@ impl Call {
         hide_ours(&mut parts, &route.cursor_query);
         let known = settings.by_route.get(&route.name).cloned();
         let metrics = known.unwrap_or_else(|| Arc::new(shared.metrics.route(&route.name)));
+        let span = span(&route, key, &parts);
         let parts = Arc::new(parts);
         Self {
             inner,
@@ -265,6 +285,7 @@ impl Call {
             came,
             gets_ids,
             is_event_source,
+            span,
         }
     }
 
@@ -396,8 +417,8 @@ impl Call {
     }
 
     fn stamped(&self) -> Stamped<'_> {
-        let Self { settings, parts, asked, route, is_event_source, .. } = self;
-        Stamped { settings, parts, asked, route, is_event_source: *is_event_source }
+        let Self { settings, parts, asked, route, is_event_source, span, .. } = self;
+        Stamped { settings, parts, asked, route, is_event_source: *is_event_source, span }
     }
 
     /// This client, as one that is to be let into its stream.
@@ -425,6 +446,7 @@ struct Stamped<'a> {
     asked: &'a Asked,
     route: &'a Route,
     is_event_source: bool,
+    span: &'a Span,
 }
 
 impl Stamped<'_> {
@@ -438,6 +460,8 @@ impl Stamped<'_> {
     ) -> Response<Body> {
         let Joined { verdict, cursor, replayed } = joined;
         metrics.answers.count(label(verdict));
+        self.span.record("verdict", label(verdict).text());
+        tracing::debug!(parent: self.span, replayed, "a client joined");
         head::dress(&mut head);
         if let Ok(value) = HeaderValue::try_from(resume(verdict)) {
             head.headers.insert(RESUME, value);
@@ -468,6 +492,7 @@ impl Stamped<'_> {
             stumbles,
             kind,
             connection,
+            span: self.span.clone(),
         };
         let body = StreamBody::new(start, &shared.registry, metrics);
         Response::from_parts(head, Body::Stream(Box::new(body)))

@@ -13,14 +13,15 @@ use http::request;
 use http_body::{Body as HttpBody, Frame};
 use smallvec::{SmallVec, smallvec};
 use tokio::time::Sleep;
+use tracing::Span;
 
 use super::{
     greeting::Greeting,
-    piece::{Flight, Piece},
+    piece::{CatchUp, Flight, Piece},
 };
 use crate::{
     body::{BoxError, Relay},
-    metrics::{Cut, Held, RouteMetrics},
+    metrics::{Cut, Held, Label as _, RouteMetrics},
     net::Control,
     pump::{now, quiet},
     registry::{Member, Registry},
@@ -99,6 +100,8 @@ pub struct StreamBody {
     lead: Option<Bytes>,
     /// How many events of a replay are still to be counted.
     replayed: u64,
+    /// Counts how long it takes until they are written.
+    catch_up: Option<Box<CatchUp>>,
     flight: Flight,
     heartbeat: Option<Arc<Heartbeat>>,
     last: Instant,
@@ -109,13 +112,27 @@ pub struct StreamBody {
     connection: Option<Control>,
     _client: Held,
     kind: Kind,
+    log: Log,
+}
+
+/// What the log says of a client when it is gone.
+#[derive(Debug)]
+struct Log {
+    span: Span,
+    /// How it was told to go, if it was.
+    how: Option<&'static str>,
+    events: u64,
+    bytes: u64,
 }
 
 impl Drop for StreamBody {
     fn drop(&mut self) {
         if self.connection.as_ref().is_some_and(Control::is_stalled) {
             self.metrics.cuts.count(Cut::Stalled);
+            self.log.how = Some(Cut::Stalled.text());
         }
+        let Log { span, how, events, bytes } = &self.log;
+        tracing::debug!(parent: span, how = how.unwrap_or("left"), events, bytes, "a client is gone");
     }
 }
 
@@ -149,6 +166,8 @@ pub struct Start {
     pub kind: Kind,
     /// Its connection, if it came by one.
     pub connection: Option<Control>,
+    /// What the log says of it is said in this.
+    pub span: Span,
 }
 
 /// The kind of a client's stream.
@@ -171,7 +190,7 @@ pub struct Home {
 
 /// The client was cut, so that it comes back.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the client was cut: {}", crate::metrics::Label::text(self.0))]
+#[error("the client was cut: {}", self.0.text())]
 pub struct CutShort(pub(super) Cut);
 
 impl StreamBody {
@@ -191,6 +210,7 @@ impl StreamBody {
             stumbles: start.stumbles,
             lead,
             replayed: start.replayed,
+            catch_up: (start.replayed > 0).then(|| CatchUp::starting(&metrics)),
             flight: Flight::default(),
             last: now(),
             timer: Box::pin(tokio::time::sleep(start.heartbeat.as_ref().map_or(far, |beat| beat.every))),
@@ -202,6 +222,7 @@ impl StreamBody {
             metrics,
             cursor: start.cursor,
             kind: start.kind,
+            log: Log { span: start.span, how: None, events: 0, bytes: 0 },
         }
     }
 
@@ -261,11 +282,19 @@ impl StreamBody {
                     return Poll::Pending;
                 }
                 self.cursor.note_end_given();
+                self.log.how = Some("ended");
                 return Poll::Ready(None);
             }
-            Poll::Pending => {}
+            Poll::Pending => self.note_caught_up(),
         }
         self.poll_timers(cx)
+    }
+
+    /// The client has everything. Where it was to get more than there was, some was withdrawn meanwhile.
+    fn note_caught_up(&mut self) {
+        if std::mem::take(&mut self.replayed) > 0 {
+            self.catch_up.take().into_iter().for_each(|catch_up| catch_up.over());
+        }
     }
 
     /// The client is one of a shared stream from now on: the upstream has let it in, by a connection of its own.
@@ -287,6 +316,8 @@ impl StreamBody {
             self.replayed -= replayed;
             self.metrics.replayed(replayed);
         }
+        self.metrics.sent_events(parts.events);
+        self.log.events += parts.events;
         self.last = now();
         self.send(parts.pieces)
     }
@@ -305,7 +336,12 @@ impl StreamBody {
 
     fn write(&mut self, parts: SmallVec<[Bytes; 1]>) -> Poll<Option<Result<Frame<Piece>, BoxError>>> {
         self.at_start = false;
-        Poll::Ready(Some(Ok(Frame::data(Piece::of(parts, &self.flight)))))
+        let bytes = parts.iter().map(Bytes::len).sum();
+        self.metrics.sent_bytes(bytes);
+        self.log.bytes += bytes as u64;
+        let caught_up = if self.replayed == 0 { self.catch_up.take() } else { None };
+        let piece = Piece::of(parts, &self.flight).catching_up(caught_up);
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     /// Cuts at a moment of its own within `spread`; of two reasons the sooner one counts.
@@ -331,6 +367,7 @@ impl StreamBody {
                     return Poll::Pending;
                 }
                 self.metrics.cuts.count(why);
+                self.log.how = Some(why.text());
                 return Poll::Ready(Some(Err(CutShort(why).into())));
             }
             ready!(self.timer.as_mut().poll(cx));

@@ -10,6 +10,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt as _;
+use tracing::Span;
 
 use super::stream::CutShort;
 use crate::{
@@ -21,8 +22,9 @@ use crate::{
 
 /// The body of an event stream that nothing is kept of. Once a drain has begun it fails, at a moment of its own and
 /// between frames; one whose frame does not end is left to the drain's end.
-pub(super) fn unnumbered(body: Relay, registry: &Registry, metrics: Arc<RouteMetrics>) -> Relay {
-    Unnumbered { body, due: Some(due(registry.clone())), ending: Ending::default(), metrics }.boxed_unsync()
+pub(super) fn unnumbered(body: Relay, registry: &Registry, metrics: Arc<RouteMetrics>, span: Span) -> Relay {
+    let due = Some(due(registry.clone()));
+    Unnumbered { body, due, ending: Ending::default(), metrics, _span: span }.boxed_unsync()
 }
 
 /// When the client is cut. It cannot come back for what it misses: an answer that would end by itself has the first half
@@ -40,6 +42,8 @@ struct Unnumbered {
     due: Option<BoxFuture<()>>,
     ending: Ending,
     metrics: Arc<RouteMetrics>,
+    /// The client's, which is over with this.
+    _span: Span,
 }
 
 impl Unnumbered {

@@ -1,8 +1,11 @@
 //! What a client waits for before it has a head, and that a drain does not wait with it.
 
-use tokio::sync::oneshot;
-
-use crate::{fault::Fault, net::Control, registry::Answer};
+use crate::{
+    fault::Fault,
+    metrics::Release,
+    net::Control,
+    registry::{Answer, Line},
+};
 
 /// Waits for an answer. A drain lets go of who waits: it would only hold up the end.
 pub(super) async fn until_drain<T>(
@@ -22,12 +25,16 @@ pub(super) async fn until_drain<T>(
 }
 
 /// Waits for a stream to be opened.
-pub(super) async fn answered(
-    line: oneshot::Receiver<Answer>,
-    connection: Option<&Control>,
-) -> Result<Answer, Fault> {
-    // The stream's task is gone; so is the stream.
-    until_drain(async { line.await.map_err(|_| given_up("the stream was given up")) }, connection).await
+pub(super) async fn answered(mut line: Line, connection: Option<&Control>) -> Result<Answer, Fault> {
+    // Where there is none the stream's task is gone; so is the stream.
+    let waited = async { line.answer().await.ok_or_else(|| given_up("the stream was given up")) };
+    let answered = until_drain(waited, connection).await;
+    line.end(match &answered {
+        Ok(Answer::Failed(Fault::Outage(_))) => Release::Cut,
+        Ok(_) => Release::Answered,
+        Err(_) => Release::Drained,
+    });
+    answered
 }
 
 fn given_up(why: &'static str) -> Fault {

@@ -26,11 +26,12 @@ use std::{
 use bytes::Bytes;
 use http_body::Body;
 use tokio::time::Sleep;
+use tracing::Span;
 
 use crate::{
     body::{BoxError, Relay},
     id::Position,
-    metrics::Held,
+    metrics::{Break, End, Held, Over},
     sse::{Splitter, TooLong},
     window::{Audience, Budget, LiveWindow},
 };
@@ -78,6 +79,24 @@ pub enum Outcome {
     Evicted,
 }
 
+impl Outcome {
+    /// What it is for a stream that does not go on behind it.
+    #[must_use]
+    pub fn over(&self) -> Over {
+        match self {
+            Self::Finished => Over::Ended(End::Finished),
+            Self::Moved => Over::Ended(End::Moved),
+            Self::Abandoned => Over::Ended(End::Abandoned),
+            Self::Lingered => Over::Ended(End::Lingered),
+            Self::Evicted => Over::Ended(End::Evicted),
+            Self::Lost(_) => Over::Broke(Break::Lost),
+            Self::Oversized(_) => Over::Broke(Break::Oversized),
+            Self::Contradicted => Over::Broke(Break::Contradicted),
+            Self::Starved => Over::Broke(Break::Starved),
+        }
+    }
+}
+
 /// Whether a pump goes on when nobody listens.
 #[derive(Clone, Debug)]
 pub struct Keep {
@@ -104,6 +123,8 @@ pub struct Pump {
     /// There is one.
     partial: Option<Held>,
     gathered: Gathered,
+    /// Never entered: that would be paid for with every event.
+    span: Span,
 }
 
 /// What came and is not in the window yet: what comes together is written together, and is one write for each client.
@@ -139,6 +160,8 @@ pub struct Parts {
     pub resumed: Option<Position>,
     /// A shared window that the stream may go on in.
     pub onto: Option<Onto>,
+    /// What the log says of it is said in this.
+    pub span: Span,
 }
 
 enum Event {
@@ -195,6 +218,7 @@ impl Pump {
             charged: 0,
             partial: None,
             gathered: Gathered::default(),
+            span: parts.span,
         }
     }
 
@@ -223,6 +247,8 @@ impl Pump {
                     }
                     if self.is_starved() {
                         tracing::error!(
+                            parent: &self.span,
+                            route = self.appender.route.name,
                             bytes = self.charged,
                             setting = "limits.memory",
                             "there is no memory for the frame that an upstream is sending: its stream ends"
@@ -307,7 +333,7 @@ impl Pump {
         });
         if self.appender.ids.has_repeat_to_tell() {
             let route = &self.appender.route.name;
-            tracing::warn!(route, "the upstream repeats an id: who comes back with it may get events again");
+            tracing::warn!(parent: &self.span, route, "the upstream repeats an id: who comes back with it may get events again");
         }
         let partial = self.splitter.held();
         let cost = partial + self.appender.ids.cost();

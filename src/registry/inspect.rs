@@ -63,6 +63,8 @@ pub struct Totals {
     pub bytes: usize,
     /// What the client that is furthest behind has yet to take, in bytes.
     pub furthest: usize,
+    /// How old the oldest of the events is.
+    pub oldest: Duration,
 }
 
 /// One stream.
@@ -338,6 +340,7 @@ impl Totals {
         self.events += stream.window.map_or(0, |window| window.events);
         self.bytes += stream.window.map_or(0, |window| window.bytes);
         self.furthest = self.furthest.max(stream.lag.bytes);
+        self.oldest = self.oldest.max(stream.window.and_then(|window| window.oldest).unwrap_or_default());
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
     body::{self, Relay},
     fault::{Fault, deepest},
     head::{self, LAST_EVENT_ID},
-    metrics::{self, Connect, RouteMetrics},
+    metrics::{Break, Connect, Kind, Over, RouteMetrics},
     pump::{self, Guarding, Keep, Outcome, Pump, Terms, now},
     route::OnBreak,
     window::{End, Past, Window},
@@ -246,7 +246,7 @@ impl Keeper {
         let id_was_sent = self.upstream_id.take().is_some();
         // Then the stream is broken, and the same client's request may still open it anew.
         let was_to_resume = matches!(self.held, Some(Held::Resumes(_)));
-        self.let_go();
+        self.let_go(Break::Refused);
         match asker {
             Some(asker) if id_was_sent => lock(&self.stream.state).line.push_front(asker),
             Some(asker) => drop(asker.answer.send(Answer::Refused(response))),
@@ -282,6 +282,7 @@ impl Keeper {
     fn cut_late(&self) -> Option<Instant> {
         let (cause, hold) = (self.away.as_ref()?, self.registry.limits().hold);
         let mut state = lock(&self.stream.state);
+        state.line.iter().for_each(|asker| asker.held.begin());
         let (late, line): (VecDeque<Asker>, _) =
             std::mem::take(&mut state.line).into_iter().partition(|asker| asker.since + hold <= now());
         state.line = line;
@@ -300,12 +301,17 @@ impl Keeper {
         let Opened { live, mut body, resumed } = opened;
         let registry = self.registry.clone();
         let successor = Box::new(move |_| registry.next_generation());
-        let parts = self.registry.pump_parts(&live.window, &self.stream.standing, successor);
+        let route = self.stream.standing.route();
+        let span = Registry::upstream_span(&route, self.stream.key, Kind::Shared);
+        let parts = self.registry.pump_parts(&live.window, &self.stream.standing, successor, &span);
         let guarding = self.guarding.take();
         let mut pump = Pump::new(pump::Parts { resumed, guarding, ..parts });
         let keep =
             Keep { whole: Arc::new(AtomicBool::new(true)), expected: self.expected_until.take().is_some() };
         let began = now();
+        if keep.expected {
+            tracing::info!(route = route.name, key = %self.stream.key, "the upstream of a shared stream is there again");
+        }
         let outcome = loop {
             let outcome = pump.run(&mut body, &keep).await;
             let alone = matches!(outcome, Outcome::Abandoned | Outcome::Lingered | Outcome::Evicted);
@@ -313,6 +319,7 @@ impl Keeper {
                 break outcome;
             }
         };
+        Registry::note_over(&span, outcome.over());
         self.guarding = pump.take_guarding();
         self.upstream_id = pump.upstream_id().or(self.upstream_id.take());
         self.retry =
@@ -327,18 +334,19 @@ impl Keeper {
     fn ended(&mut self, live: Arc<Live>, outcome: Outcome) {
         let (route, key) = (self.stream.standing.route(), self.stream.key);
         let route = &route.name;
-        let (count, end) = match outcome {
-            Outcome::Finished => (metrics::End::Finished, End::Finished),
+        let over = outcome.over();
+        let end = match outcome {
+            Outcome::Finished => End::Finished,
             Outcome::Lost(fault) => {
                 let fault = deepest(fault.as_ref());
                 self.stream.note_trouble(format!("the upstream was lost: {fault}"));
                 tracing::warn!(route, %key, %fault, "the upstream of a shared stream was lost");
-                (metrics::End::Lost, End::Lost)
+                End::Lost
             }
             Outcome::Oversized(fault) => {
                 self.stream.note_trouble(format!("the upstream was cut: {fault}"));
                 tracing::error!(route, %key, %fault, "the upstream of a shared stream was cut");
-                (metrics::End::Oversized, End::Lost)
+                End::Lost
             }
             Outcome::Contradicted => {
                 // Not asked by that id again: what the upstream knows by it is something else.
@@ -350,29 +358,29 @@ impl Keeper {
                     setting = "upstream_resumes",
                     "an upstream that was to resume sent an id of before with another event: it does not resume by its ids"
                 );
-                (metrics::End::Lost, End::Lost)
+                End::Lost
             }
             Outcome::Abandoned | Outcome::Lingered | Outcome::Evicted | Outcome::Starved | Outcome::Moved => {
-                (metrics::End::Evicted, End::Lost)
+                End::Lost
             }
         };
-        let lost = matches!(count, metrics::End::Lost | metrics::End::Oversized);
+        let lost = matches!(over, Over::Broke(why) if why != Break::Starved);
         // A pinned stream is asked for again after a proper end too, and not at once.
         self.failures += u32::from(lost || self.stream.standing.is_pinned());
         if lost {
-            self.lost(live, count);
+            self.lost(live, over);
         } else {
             self.candidates.clear();
             self.upstream_id = None;
             lock(&self.stream.state).turn(Phase::Opening);
-            self.metrics().ends.count(count);
+            self.registry.count_end(&self.metrics(), over);
             self.past = live.window.look(Window::take_past);
             live.window.end(end);
         }
     }
 
     /// Whoever is attached stays, where the stream may go on; all others are cut when they have everything.
-    fn lost(&mut self, live: Arc<Live>, count: metrics::End) {
+    fn lost(&mut self, live: Arc<Live>, over: Over) {
         let mut state = lock(&self.stream.state);
         self.candidates = state.attached();
         state.turn(Phase::Down(live.clone()));
@@ -384,7 +392,7 @@ impl Keeper {
             self.held = Some(Held::Resumes(live));
             return;
         }
-        self.metrics().ends.count(count);
+        self.metrics().over(over);
         match breaks.on_break {
             OnBreak::Close => live.window.end(End::Lost),
             OnBreak::Hold => self.held = Some(Held::Breaks(live)),
@@ -392,10 +400,10 @@ impl Keeper {
     }
 
     /// What was held does not go on: its clients are cut.
-    pub(super) fn let_go(&mut self) {
+    pub(super) fn let_go(&mut self, why: Break) {
         let Some(held) = self.held.take() else { return };
         if matches!(held, Held::Resumes(_)) {
-            self.metrics().ends.count(metrics::End::Lost);
+            self.metrics().over(Over::Broke(why));
         }
         held.live().window.end(End::Lost);
     }
@@ -440,7 +448,7 @@ impl Keeper {
     }
 
     fn close_if_unwanted(&mut self) -> bool {
-        self.let_go();
+        self.let_go(Break::Unanswered);
         let mut all = lock(&self.registry.0.shared);
         if self.stream.is_waited_for() || self.stream.standing.is_pinned() {
             return false;

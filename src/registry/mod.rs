@@ -13,6 +13,7 @@ mod renewal;
 mod session;
 mod sessions;
 mod shared;
+mod survey;
 mod upstream_id;
 
 use std::{
@@ -26,6 +27,7 @@ use std::{
 
 use tokio::sync::SetOnce;
 use tower::{ServiceExt as _, util::BoxCloneSyncService};
+use tracing::{Span, field::Empty};
 
 use crate::{
     body::Relay,
@@ -33,7 +35,7 @@ use crate::{
     dice::Dice,
     fault::Fault,
     id::Generation,
-    metrics::{Held, Kind, Metrics},
+    metrics::{End, Eviction, Held, Kind, Label as _, Metrics, Over, RouteMetrics},
     net::BoxFuture,
     pump::{Lingerers, Parts, Relieve, Standing, Successor, now},
     route::{Cookies, Key, OnGap, Route},
@@ -47,7 +49,7 @@ use sessions::Sessions;
 pub use inspect::{Client, Inspection, Kind as StreamKind, Phase, Stream, Totals};
 pub use renewal::Pinned;
 pub use session::{Opened, Rejoin, Session, Who};
-pub use shared::{Admits, Answer, Entry, Live, Member, OnRefusal, SharedStream, Spoken};
+pub use shared::{Admits, Answer, Entry, Line, Live, Member, OnRefusal, SharedStream, Spoken};
 
 /// The upstream: a request in, its answer out.
 pub type Upstream = BoxCloneSyncService<http::Request<Relay>, http::Response<Relay>, Fault>;
@@ -126,8 +128,8 @@ impl Registry {
     /// that it replaces.
     #[must_use]
     pub fn new(limits: Limits, dice: Dice, metrics: Metrics, upstream: Upstream, cookies: Cookies) -> Self {
-        Self(Arc::new(Inner {
-            budget: Budget::new(limits.memory, metrics.retained_bytes.clone()),
+        let registry = Self(Arc::new(Inner {
+            budget: Budget::new(limits.memory, metrics.memory.clone()),
             lingerers: Lingerers::new(limits.lingering, metrics.lingering.clone()),
             limits: Current::new(limits),
             course: Current::new(Course::default()),
@@ -145,7 +147,9 @@ impl Registry {
             relieving: AtomicBool::new(false),
             gave_way: Seldom::new(),
             passed: Seldom::new(),
-        }))
+        }));
+        registry.0.metrics.survey_by(registry.surveyor());
+        registry
     }
 
     /// What all streams together may take.
@@ -230,7 +234,13 @@ impl Registry {
         })
     }
 
-    fn pump_parts(&self, window: &LiveWindow, standing: &Standing, successor: Successor) -> Parts {
+    fn pump_parts(
+        &self,
+        window: &LiveWindow,
+        standing: &Standing,
+        successor: Successor,
+        upstream: &Span,
+    ) -> Parts {
         Parts {
             successor,
             guarding: None,
@@ -242,7 +252,30 @@ impl Registry {
             foreign: None,
             resumed: None,
             onto: None,
+            span: upstream.clone(),
         }
+    }
+
+    /// Counts how a pump ended; where others took its place, that too.
+    fn count_end(&self, route: &RouteMetrics, over: Over) {
+        route.over(over);
+        if over == Over::Ended(End::Evicted) {
+            self.0.metrics.evictions.count(Eviction::Lingering);
+        }
+    }
+
+    /// An upstream connection is there. The span is as long as it is pumped.
+    fn upstream_span(route: &Route, key: Key, kind: Kind) -> Span {
+        let (route, kind) = (&route.name, kind.text());
+        let span = tracing::debug_span!(parent: None, "upstream", route, %key, kind, end = Empty);
+        tracing::debug!(parent: &span, "an upstream connection is pumped");
+        span
+    }
+
+    /// It is over.
+    fn note_over(upstream: &Span, over: Over) {
+        upstream.record("end", over.text());
+        tracing::debug!(parent: upstream, "an upstream connection is over");
     }
 
     /// Makes room when it is needed; holds nothing alive.

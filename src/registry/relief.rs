@@ -3,7 +3,7 @@
 use std::{cmp::Reverse, collections::HashMap, sync::atomic::Ordering};
 
 use super::Registry;
-use crate::{pump::now, route::Key, window::LiveWindow};
+use crate::{metrics::Eviction, pump::now, route::Key, window::LiveWindow};
 
 /// So much of the budget is freed beyond the excess, so that not every append has to look for room.
 const SLACK: usize = 32;
@@ -20,10 +20,15 @@ impl Registry {
         let excess = self.0.budget.excess();
         if excess > 0 {
             let windows = by_turn(self.windows());
+            let evictions = &self.0.metrics.evictions;
+            let counted = |gave: usize| {
+                evictions.add(Eviction::Memory, u64::from(gave > 0));
+                gave
+            };
             let slack = self.limits().memory / SLACK;
-            let wanted = give(&windows, excess + slack, LiveWindow::give_way);
+            let wanted = give(&windows, excess + slack, |window, wanted| counted(window.give_way(wanted)));
             if wanted > slack {
-                give(&windows, wanted, |window, _| window.clear(now()));
+                give(&windows, wanted, |window, _| counted(window.clear(now())));
             }
             self.tell_of_relief();
         }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, atomic::AtomicBool};
 
 use bytes::Bytes;
+use tracing::Span;
 
 use super::{Counted, Joined, Registry, lock};
 use crate::{
@@ -10,7 +11,7 @@ use crate::{
     fault::deepest,
     head::Head,
     id::{Asked, Generation, Position},
-    metrics::{self, Kind},
+    metrics::{Kind, Over},
     pump::{self, Keep, Outcome, Pump, Standing, now},
     route::{Address, Ids, Jar, Key, OnGap, Route},
     window::{End, Gap, LiveWindow, Verdict, Window},
@@ -131,10 +132,11 @@ impl Registry {
         let successor = Box::new(Generation::next_run);
         let onto = shared.and_then(|key| self.onto(key, &route));
         let verdict = if foreign.is_some() { Verdict::Foreign } else { Verdict::Fresh };
-        let parts = self.pump_parts(&session.window, &session.standing, successor);
+        let span = Self::upstream_span(&route, session.key, Kind::Private);
+        let parts = self.pump_parts(&session.window, &session.standing, successor, &span);
         let pump = Pump::new(pump::Parts { foreign, onto, ..parts });
         let keep = Keep { whole, expected: false };
-        tokio::spawn(self.clone().keep(session, pump, body, keep));
+        tokio::spawn(self.clone().keep(session, pump, body, keep, span));
         Ok(Joined::new(verdict, cursor, OnGap::Fresh))
     }
 
@@ -170,44 +172,49 @@ impl Registry {
     }
 
     /// Lives as long as the session: pumps, then keeps what is left for a client that was away.
-    async fn keep(self, session: Arc<Session>, mut pump: Pump, mut body: Relay, keep: Keep) {
-        let (outcome, lost) = loop {
-            let over = pump.run(&mut body, &keep).await;
+    async fn keep(self, session: Arc<Session>, mut pump: Pump, mut body: Relay, keep: Keep, span: Span) {
+        let (over, end) = loop {
+            let outcome = pump.run(&mut body, &keep).await;
+            let over = outcome.over();
             let route = session.standing.route();
-            match over {
+            match outcome {
                 // A client may have come between the decision and now.
                 Outcome::Abandoned | Outcome::Lingered if !self.forget_if_vacant(&session) => {}
                 Outcome::Evicted if !self.forget_if_vacant(&session) => {}
-                outcome @ (Outcome::Abandoned | Outcome::Lingered | Outcome::Evicted) => {
-                    session.count(metrics::End::Evicted);
-                    tracing::debug!(route = route.name, key = %session.key, ?outcome, "a session ends alone");
+                Outcome::Abandoned | Outcome::Lingered | Outcome::Evicted => {
+                    self.ended(&session, over, &span);
                     return;
                 }
                 Outcome::Moved => {
-                    session.count(metrics::End::Moved);
-                    drop((pump, body));
+                    self.ended(&session, over, &span);
+                    drop((pump, body, span));
                     // Until its client has what is left here.
                     session.window.vacant().await;
                     lock(&self.0.sessions).remove(&session);
                     return;
                 }
-                Outcome::Finished => break (metrics::End::Finished, End::Finished),
+                Outcome::Finished => break (over, End::Finished),
                 Outcome::Lost(fault) => {
                     let fault = deepest(fault.as_ref());
                     tracing::info!(route = route.name, key = %session.key, %fault, "the upstream of a session was lost");
-                    break (metrics::End::Lost, End::Lost);
+                    break (over, End::Lost);
                 }
                 Outcome::Oversized(fault) => {
                     tracing::error!(route = route.name, key = %session.key, %fault, "the upstream of a session was cut");
-                    break (metrics::End::Oversized, End::Lost);
+                    break (over, End::Lost);
                 }
-                Outcome::Starved | Outcome::Contradicted => break (metrics::End::Evicted, End::Lost),
+                Outcome::Starved | Outcome::Contradicted => break (over, End::Lost),
             }
         };
-        session.count(outcome);
-        drop((pump, body));
-        session.window.end(lost);
+        self.ended(&session, over, &span);
+        drop((pump, body, span));
+        session.window.end(end);
         self.outlast(&session).await;
+    }
+
+    fn ended(&self, session: &Session, over: Over, upstream: &Span) {
+        self.count_end(&session.standing.terms().metrics, over);
+        Self::note_over(upstream, over);
     }
 
     /// Keeps an ended session until nobody was there for `linger`.
@@ -238,10 +245,6 @@ impl Registry {
 }
 
 impl Session {
-    fn count(&self, end: metrics::End) {
-        self.standing.terms().metrics.ends.count(end);
-    }
-
     /// Takes a place again for a client that comes back. Who calls holds the lock of all sessions, so that this one is
     /// not forgotten meanwhile.
     ///

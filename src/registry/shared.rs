@@ -20,7 +20,7 @@ use crate::{
     fault::Fault,
     head::Head,
     id::{Asked, Generation},
-    metrics::Kind,
+    metrics::{Finding, Hold, Kind, Outages, Release},
     pump::{Standing, now},
     route::{Key, Route},
     window::{Gap, LiveWindow, Verdict},
@@ -42,6 +42,7 @@ pub struct SharedStream {
     pub(super) asked: Notify,
     /// The upstream is being asked with the request of a client, which stands in the line no more.
     pub(super) is_asked_for: AtomicBool,
+    outages: Outages,
     pub(super) counted: Counted,
 }
 
@@ -121,7 +122,27 @@ pub(super) struct Asker {
     /// The place that it was given then, where there was a window that may go on.
     pub(super) joined: Option<Joined>,
     pub(super) since: Instant,
+    /// Told when the upstream is found to be away.
+    pub(super) held: Finding,
     pub(super) answer: oneshot::Sender<Answer>,
+}
+
+/// The place of a client in the line of those who wait for a stream to be opened. Dropping it gives the place up.
+pub struct Line {
+    answer: oneshot::Receiver<Answer>,
+    held: Hold,
+}
+
+impl Line {
+    /// Waits for the answer; `None` where the stream was given up.
+    pub async fn answer(&mut self) -> Option<Answer> {
+        (&mut self.answer).await.ok()
+    }
+
+    /// The wait ends so.
+    pub fn end(self, release: Release) {
+        self.held.end(release);
+    }
 }
 
 /// The hello of the pump's connection, for the client whose request opened it, once it is there; none, where none came.
@@ -146,7 +167,7 @@ pub enum Entry {
     /// The upstream is away; what the client missed is here, and it needs nobody's permission to have it.
     Down(Head, Joined),
     /// It is being opened: wait.
-    Line(oneshot::Receiver<Answer>),
+    Line(Line),
     /// The id is none of ours: a matter between this client and the upstream.
     Foreign,
 }
@@ -227,6 +248,7 @@ impl Registry {
             state: Mutex::new(State::new()),
             asked: Notify::new(),
             is_asked_for: AtomicBool::new(false),
+            outages: self.0.metrics.outages.clone(),
             counted: self.count(Kind::Shared)?,
         }))
     }
@@ -309,8 +331,10 @@ impl SharedStream {
         verdict: Verdict,
         joined: Option<Joined>,
     ) -> Entry {
-        let (answer, line) = oneshot::channel();
-        state.line_up(Asker { request: request.clone(), verdict, joined, since: now(), answer });
+        let (answer, waiting) = oneshot::channel();
+        let (since, request) = (now(), request.clone());
+        let line = Line { answer: waiting, held: self.outages.watch(since.into()) };
+        state.line_up(Asker { request, verdict, joined, since, held: line.held.finding(), answer });
         self.asked.notify_one();
         Entry::Line(line)
     }
@@ -373,11 +397,12 @@ mod tests {
     #[test]
     fn who_left_the_line_is_not_kept_in_it() {
         let mut state = State::new();
-        let mut waiting = Vec::new();
+        let (mut waiting, outages) = (Vec::new(), crate::metrics::Metrics::new().outages);
         for n in 0..10_000 {
             let (answer, line) = oneshot::channel();
             let request = Arc::new(http::Request::new(()).into_parts().0);
-            state.line_up(Asker { request, verdict: Verdict::Fresh, joined: None, since: now(), answer });
+            let (since, held) = (now(), outages.watch(now().into()).finding());
+            state.line_up(Asker { request, verdict: Verdict::Fresh, joined: None, since, held, answer });
             if n % 1000 == 0 {
                 waiting.push(line);
             }

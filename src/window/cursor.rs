@@ -679,7 +679,7 @@ mod tests {
     use crate::{id::Generation, window::Bounds};
 
     fn budget() -> Budget {
-        Budget::new(1 << 20, crate::metrics::Metrics::new().retained_bytes)
+        Budget::new(1 << 20, crate::metrics::Metrics::new().memory)
     }
 
     fn live(events: usize, high_water: Option<usize>) -> (LiveWindow, Instant) {

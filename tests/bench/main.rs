@@ -5,6 +5,8 @@
 //! rounds. Every client checks that it gets each event once and in order; a gap or a repeat ends the run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
+/// What counting costs.
+mod counting;
 /// The simplest possible broadcaster.
 mod floor;
 /// Clients that read and compare.
@@ -61,7 +63,7 @@ fn main() -> ExitCode {
     let quick = has("--quick") || !has("--bench");
     let scale = if quick { QUICK } else { FULL };
     let only = arguments.iter().find(|argument| !argument.starts_with('-'));
-    let groups: [(&str, Group); 7] = [
+    let groups: [(&str, Group); 8] = [
         ("delivery", delivery),
         ("private", private),
         ("rules", rules),
@@ -69,6 +71,7 @@ fn main() -> ExitCode {
         ("idle", idle),
         ("retained", retained),
         ("status", status),
+        ("observed", observed),
     ];
     assert!(only.is_none_or(|only| groups.iter().any(|(name, _)| name == only)), "there are no such rows");
     let mut table = Table::default();
@@ -243,6 +246,45 @@ fn status(scale: &Scale, table: &mut Table) {
             ratio(with, without),
         );
     }
+}
+
+/// What it costs to be watched: what is counted of a delivery, and spans that a log takes which takes everything. Both
+/// together may take 3 % of a delivery.
+fn observed(scale: &Scale, table: &mut Table) {
+    // One part alone, which says where it listens.
+    let quiet = "respool::command=info";
+    let mut worlds = [quiet, "trace"].map(|level| World::logging(10_000, level));
+    let mut own = [quiet, "trace"].map(|level| World::logging(1000, level));
+    worlds.iter_mut().for_each(|world| world.join("/shared", scale.clients));
+    for world in &mut own {
+        world.join("/private", scale.clients / 5);
+        world.source.wait_for(scale.clients / 5);
+    }
+    worlds.iter_mut().chain(&mut own).for_each(|world| world.steady(5, 50));
+    for _ in 0..scale.rounds {
+        let [off, all] = side_by_side(&mut worlds, scale.events);
+        table.add("a log that takes everything, fan-out: CPU", "× of none", Some(1.03), ratio(all, off));
+        let deliveries = scale.events as usize * scale.clients;
+        // Far more of them, since the time of a thread is known by the tick.
+        let counted = counting::of_deliveries(deliveries * 25) / 50;
+        let part = ratio(counted, off) * 100.0;
+        table.add("... what is counted of a delivery: CPU", "% of it", Some(3.0), part);
+        let [off, all] = side_by_side(&mut own, scale.events);
+        table.add("a log that takes everything, private: CPU", "× of none", Some(1.03), ratio(all, off));
+    }
+}
+
+/// What so many events cost each of two worlds, by turns in small steps: whatever else the machine does meanwhile, both have
+/// their part of it.
+fn side_by_side(worlds: &mut [World; 2], events: u64) -> [Duration; 2] {
+    let mut costs = [Duration::ZERO; 2];
+    for step in 0..10 {
+        let order = if step % 2 == 0 { [0, 1] } else { [1, 0] };
+        for at in order {
+            costs[at] += worlds[at].cost(|world| world.steady(events.div_ceil(10), 50));
+        }
+    }
+    costs
 }
 
 fn ratio(of: Duration, to: Duration) -> f64 {

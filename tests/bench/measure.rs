@@ -10,6 +10,12 @@ pub(crate) fn cpu(pid: u32) -> Duration {
     times.map(|times| Duration::from_nanos(times.split(' ').next().unwrap().parse().unwrap())).sum()
 }
 
+/// The processor time that the calling thread has taken.
+pub(crate) fn own_cpu() -> Duration {
+    let times = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(times.split(' ').next().unwrap().parse().unwrap())
+}
+
 /// The memory that a process holds in user space, in bytes; what it shares is divided among those who share.
 pub(crate) fn memory(pid: u32) -> f64 {
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();

@@ -49,6 +49,11 @@ impl World {
     /// The real program, with shared streams at `/shared`, private ones elsewhere, with a rule at `/ruled`, and windows of so many
     /// events, whatever their bytes and age.
     pub(crate) fn respool(window: u64) -> Self {
+        Self::logging(window, "info")
+    }
+
+    /// The same, with a log of this level for each part.
+    pub(crate) fn logging(window: u64, level: &str) -> Self {
         let source = Source::start();
         let config = env::temp_dir().join(format!("respool-bench-{}.toml", source.address.port()));
         let text = format!(
@@ -72,14 +77,15 @@ ephemeral = ["heartbeat"]
         );
         fs::write(&config, text).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_respool"));
-        let command = command.arg("--config").arg(&config).stderr(Stdio::piped());
+        let command = command.args(["--log", level, "--config"]).arg(&config).stderr(Stdio::piped());
         let mut program = Program(command.spawn().unwrap());
         let mut log = BufReader::new(program.0.stderr.take().unwrap()).lines().map_while(Result::ok);
         let mut next = || log.find_map(|line| address(&line)).expect("respool says where it listens");
         let (address, admin) = (next(), Some(next()));
         fs::remove_file(&config).unwrap();
         // Whatever goes wrong there shows here.
-        thread::spawn(move || log.filter(|line| !line.contains("INFO")).for_each(|line| eprintln!("{line}")));
+        let is_wrong = |line: &String| ["WARN", "ERROR"].iter().any(|level| line.contains(level));
+        thread::spawn(move || log.filter(is_wrong).for_each(|line| eprintln!("{line}")));
         Self { program, address, admin, source, load: Load::new() }
     }
 

@@ -258,7 +258,7 @@ async fn where_the_upstream_resumes_by_its_own_ids_nobody_notices_that_it_was_lo
     assert_eq!(client.data().await, ["1", "2", "3", "4", "5"]);
     assert_eq!(back.data().await, ["3", "4", "5"]);
     assert_eq!((client.end, back.end), (None, None));
-    assert_eq!(world.metric("respool_stream_ends_total{route=\"/e\",end=\"lost\"}"), 0);
+    assert_eq!(world.metric("respool_stream_ends_total{route=\"/e\",end=\"broken\"}"), 0);
     let later = world.event_source("/e", "1").await;
     assert_eq!((later.held().data(), later.resume()), (vec!["2", "3", "4", "5"], "resumed; missed=4"));
 }

@@ -100,6 +100,14 @@ impl Drop for Running {
     }
 }
 
+impl Running {
+    fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        let told = Command::new("sh").args(["-c", "kill \"$0\" \"$1\"", signal, &pid]).status().unwrap();
+        assert!(told.success());
+    }
+}
+
 /// Starts on free ports, which it says in its log.
 pub(super) fn start(arguments: &[&str]) -> Running {
     let any = "127.0.0.1:0";
@@ -127,6 +135,55 @@ pub(super) fn get(from: SocketAddr, path: &str) -> String {
     answer
 }
 
+/// An upstream that begins a stream for each client, and never ends one.
+fn endless() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut open = Vec::new();
+        for socket in listener.incoming() {
+            let mut socket = socket.unwrap();
+            let head =
+                "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+            socket.write_all(head.as_bytes()).unwrap();
+            open.push(socket);
+        }
+    });
+    address
+}
+
+#[test]
+fn it_is_ready_whatever_the_upstream_does_and_live_but_not_ready_while_it_drains() {
+    let away = start(&["--upstream", "http://127.0.0.1:9"]);
+    assert!(
+        get(away.admin, "/ready").starts_with("HTTP/1.1 200 "),
+        "an upstream that is away is not our state"
+    );
+    let path =
+        file("drains", &format!("upstream = \"http://{}\"\ndrain = {{ time = \"30s\" }}\n", endless()));
+    let mut running = start(&["--config", path.to_str().unwrap()]);
+    let mut client = TcpStream::connect(running.listen).unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n").unwrap();
+    assert!(client.read(&mut [0; 64]).unwrap() > 0, "a client that the drain has to wait for");
+    let ask = |path| get(running.admin, path)[9..12].to_owned();
+    assert_eq!((ask("/live").as_str(), ask("/ready").as_str()), ("200", "200"));
+    running.signal("-TERM");
+    while TcpStream::connect(running.listen).is_ok() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert_eq!((ask("/live").as_str(), ask("/ready").as_str()), ("200", "503"));
+    // Who drains is still measured; what streams make of the drain they do a moment later.
+    let shows = || get(running.admin, "/metrics").contains("\nrespool_draining 1\n");
+    let pause = || std::thread::sleep(std::time::Duration::from_millis(5));
+    assert!((0..2000).any(|_| shows() || {
+        pause();
+        false
+    }));
+    running.signal("-TERM");
+    assert_eq!(running.child.wait().unwrap().code(), Some(0));
+    std::fs::remove_file(path).unwrap();
+}
+
 #[test]
 fn it_serves_clients_and_the_admin_until_it_is_told_to_end() {
     let mut running = start(&["--upstream", "http://127.0.0.1:9"]);
@@ -134,11 +191,7 @@ fn it_serves_clients_and_the_admin_until_it_is_told_to_end() {
     assert!(get(running.admin, "/ready").starts_with("HTTP/1.1 200 "));
     let metrics = get(running.admin, "/metrics");
     assert!(metrics.contains("respool_build_info{") && metrics.ends_with("# EOF\n"), "{metrics}");
-    let told = Command::new("sh")
-        .args(["-c", "kill \"$0\" \"$1\"", "-TERM", &running.child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(told.success());
+    running.signal("-TERM");
     assert_eq!(running.child.wait().unwrap().code(), Some(0));
     assert!(TcpStream::connect(running.listen).is_err());
 }

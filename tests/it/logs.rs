@@ -1,15 +1,21 @@
 //! What the log says, and what it never says: payloads, credentials, queries, ids, header values.
 
+mod table;
+
 use std::{
     io,
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
     time::Duration,
 };
 
 use tokio::time::sleep;
-use tracing_subscriber::fmt;
+use tracing::{Dispatch, dispatcher::DefaultGuard, level_filters::LevelFilter};
+use tracing_subscriber::fmt::format::FmtSpan;
 
-use crate::support::{Binary, Origin, until, within, world::World};
+use crate::support::{
+    Binary, Origin, until, within,
+    world::{World, settle},
+};
 
 #[tokio::test]
 async fn case_19_no_payload_credential_query_or_id_is_ever_logged() {
@@ -38,6 +44,161 @@ async fn case_19_no_payload_credential_query_or_id_is_ever_logged() {
     .await;
 }
 
+/// A client whose every part is a secret.
+fn secretive(path: &str, id: &str) -> String {
+    let id = if id.is_empty() { String::new() } else { format!("\nLast-Event-ID: {id}") };
+    format!(
+        "GET {path}/hidden?hidden=hidden&lastEventId= HTTP/1.1\nHost: h\nAccept: text/event-stream\nCookie: hidden=hidden\n\
+         Authorization: Bearer hidden\nX-Hidden: hidden\nUser-Agent: hidden\ntraceparent: 00-hidden-hidden-01\n\
+         tracestate: hidden=hidden\nbaggage: hidden=hidden\nX-Request-Id: hidden{id}"
+    )
+}
+
+const SECRETS: &str = "\
+[limits]
+event = '1KiB'
+[[route]]
+path = '/shared/*'
+mode = 'shared'
+key = ['path']
+type = '/kind'
+hello = ['hidden-hello']
+ephemeral = ['hidden-beat']
+reset = ['hidden-reset']
+on_gap = 'replay'
+gap_event = { event = 'hidden-gap', data = 'hidden {reason}' }
+on_break = 'hold'
+admit_cache = '1s'
+linger = '20s'
+[[route.guard]]
+open = ['hidden-ask']
+close = ['hidden-answer']
+key = '/hidden'
+[[route]]
+path = '/resumes/*'
+mode = 'shared'
+key = ['path']
+upstream_resumes = true
+";
+
+/// Every kind of event; the id is the upstream's own.
+fn every_kind() -> String {
+    let kinds = ["hello", "beat", "ask", "answer", "ask", "reset", "other"];
+    let event = |kind| format!("data: {{\"kind\": \"hidden-{kind}\", \"hidden\": \"hidden\"}}\n\n");
+    let events: String = kinds.into_iter().map(event).collect();
+    format!(
+        "{events}event: hidden\nid: hidden-id\ndata: hidden\n\n:hidden\n\nid: hidden-lone\n\nretry: 1000\n\n"
+    )
+}
+
+/// In-process, at every level and with every step of every span: clients that come, come back in every way, are refused,
+/// held and cut, and upstreams that are lost in every way.
+#[tokio::test(start_paused = true)]
+async fn case_19_nothing_secret_is_in_any_event_or_span_or_metric_whatever_becomes_of_a_stream() {
+    let (log, _guard) = listen_to_all();
+    for path in ["/private", "/shared", "/resumes"] {
+        let mut world = World::new(SECRETS);
+        let mut client = world.send(&secretive(path, "")).await;
+        let mut upstream = world.origin.accept().await;
+        upstream.begin_with("Set-Cookie: hidden=hidden2\nX-Hidden: hidden\n").await;
+        upstream.send(every_kind()).await;
+        let own = client.id().await;
+        drop(client);
+        settle().await;
+        let ids = [
+            own.as_str(),
+            "r0123456789abcdefghij-1",
+            "r0123456789abcdefghij-hidden",
+            "hidden-id",
+            "hidden-no",
+        ];
+        for id in ids {
+            let mut back = world.send(&secretive(path, id)).await;
+            back.read().await;
+            for status in [403, 200] {
+                if let Some(mut asked) = world.origin.waiting().await {
+                    match status {
+                        403 => asked.refuse(403).await,
+                        _ => asked.begin().await,
+                    }
+                }
+                back.read().await;
+            }
+        }
+        // Lost, away, refused, there again, and too large.
+        let _stays = world.send(&secretive(path, "")).await;
+        world.origin.set_away(true);
+        drop(upstream);
+        sleep(Duration::from_secs(8)).await;
+        world.origin.set_away(false);
+        sleep(Duration::from_secs(2)).await;
+        while let Some(mut asked) = world.origin.waiting().await {
+            asked.begin().await;
+            asked.events(["hidden".repeat(1000)]).await;
+            sleep(Duration::from_secs(2)).await;
+        }
+        let post = secretive(path, "").replace("GET ", "POST ") + "\nContent-Length: 6";
+        let mut post = world.send(&post).await;
+        post.write(b"hidden").await;
+        world.origin.accept().await.begin().await;
+        world.app.drain().begin();
+        sleep(Duration::from_secs(20)).await;
+        let metrics = world.app.metrics().encode();
+        assert!(!metrics.contains("hidden"), "{metrics}");
+    }
+    for seen in
+        ["a client joined", "an event stream is held", "was lost", "was cut", "\"client\"", "\"upstream\""]
+    {
+        assert!(!log.lines(seen).is_empty(), "{seen}: this is a test of what is logged");
+    }
+    for secret in ["hidden", "r0123456789abcdefghij", "Hidden"] {
+        assert!(log.lines(secret).is_empty(), "{:?}", log.lines(secret));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_and_an_upstream_connection_have_a_span_each() {
+    for shared in [false, true] {
+        let (log, _guard) = listen_to_all();
+        let file = "[[route]]\npath = '/e'\nmode = 'shared'\nadmit = 'none'\n";
+        let mut world = World::new(if shared { file } else { "" });
+        let (mut first, mut upstream) = world.open("/e").await;
+        upstream.events(["a"]).await;
+        let id = first.id().await;
+        drop(first);
+        upstream.events(["b"]).await;
+        let mut back = world.event_source("/e", &id).await;
+        back.read().await;
+        upstream.finish().await;
+        back.read().await;
+        drop(back);
+        settle().await;
+        // A span's own part of a line.
+        let own = |line: &str| Some(line.split_once("\"span\":{")?.1.split_once('}')?.0.to_owned());
+        let begun: Vec<_> = log.lines("\"message\":\"new\"").iter().filter_map(|line| own(line)).collect();
+        let new =
+            |name: &str| begun.iter().filter(|span| span.contains(&format!("\"name\":\"{name}\""))).count();
+        assert_eq!((new("client"), new("upstream")), (2, 1));
+        let (joined, gone) = (log.lines("\"a client joined\""), log.lines("\"a client is gone\""));
+        let route = if shared { "/e" } else { "default" };
+        for (lines, verdict, fields) in [
+            (&joined, "fresh", "\"replayed\":0"),
+            (&joined, "resumed", "\"replayed\":1"),
+            (&gone, "fresh", "\"how\":\"left\",\"events\":1"),
+            (&gone, "resumed", "\"how\":\"ended\",\"events\":1"),
+        ] {
+            let span = format!("\"route\":\"{route}\",\"verdict\":\"{verdict}\"");
+            let found = lines.iter().filter(|line| line.contains(&span) && line.contains(fields)).count();
+            assert_eq!(found, 1, "{span} {fields} in {lines:?}");
+        }
+        let over = log.lines("\"an upstream connection is over\"");
+        assert!(over.len() == 1 && over[0].contains("\"end\":\"finished\""), "{over:?}");
+        let key = |line: &str| line.split("\"key\":\"").nth(1).unwrap()[..8].to_owned();
+        let keys: Vec<_> = joined.iter().chain(&gone).chain(&over).map(|line| key(line)).collect();
+        assert!(keys.iter().all(|other| *other == keys[0] && other.bytes().all(|b| b.is_ascii_hexdigit())));
+    }
+}
+
 #[tokio::test]
 async fn the_cause_of_a_loss_is_logged() {
     within(async {
@@ -56,10 +217,11 @@ async fn the_cause_of_a_loss_is_logged() {
 
 /// What is logged by this thread.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    fn lines(&self, with: &str) -> Vec<String> {
+    /// The lines that have this in them.
+    pub(super) fn lines(&self, with: &str) -> Vec<String> {
         let log = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
         log.lines().filter(|line| line.contains(with)).map(str::to_owned).collect()
     }
@@ -74,11 +236,35 @@ impl io::Write for Log {
     }
 }
 
-fn listen() -> (Log, tracing::subscriber::DefaultGuard) {
+/// While there is one subscriber alone, a message that another test's thread comes to first, which has none, is taken
+/// for one that nobody wants, in all threads. So there are others always.
+static COMPANY: LazyLock<[Dispatch; 2]> = LazyLock::new(|| {
+    let deaf = || tracing_subscriber::fmt().with_max_level(LevelFilter::OFF).finish();
+    [Dispatch::new(deaf()), Dispatch::new(deaf())]
+});
+
+fn set(subscriber: impl Into<Dispatch>) -> DefaultGuard {
+    LazyLock::force(&COMPANY);
+    tracing::dispatcher::set_default(&subscriber.into())
+}
+
+/// Everything at every level, with the beginning, each step and the end of each span.
+pub(super) fn listen_to_all() -> (Log, DefaultGuard) {
     let log = Log::default();
     let writer = log.clone();
-    let subscriber = fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    (log, tracing::subscriber::set_default(subscriber))
+    let all = tracing_subscriber::fmt()
+        .json()
+        .with_max_level(tracing::Level::TRACE)
+        .with_span_events(FmtSpan::FULL);
+    let subscriber = all.with_writer(move || writer.clone()).finish();
+    (log, set(subscriber))
+}
+
+fn listen() -> (Log, DefaultGuard) {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    (log, set(subscriber))
 }
 
 #[tokio::test(start_paused = true)]

@@ -66,6 +66,8 @@ mod limits;
 mod load;
 /// What the log says, and what it never says.
 mod logs;
+/// What each metric says: it moves when it should, and nothing else of its family does.
+mod metrics;
 /// Clients of a shared stream that came with an id which only the upstream knows.
 mod moving;
 /// HTTP/2 with clients: many requests on one connection, each with limits, a cut and an end of its own.
@@ -113,6 +115,8 @@ mod support;
 mod systemd;
 /// TLS with clients: what is spoken, who is told what, and certificates that change.
 mod tls;
+/// The trace that a request says it is part of.
+mod trace;
 /// An upstream by https, by HTTP/2, or by both.
 mod upstream;
 /// Sessions that are found again by an id of the upstream's.

@@ -11,10 +11,7 @@ use std::{
     time::Duration,
 };
 
-use respool::{
-    config::{Config, Flags, Severity},
-    metrics::Metrics,
-};
+use respool::config::{Config, Flags, Severity};
 
 use super::{
     command::{self, Running, respool},
@@ -214,19 +211,49 @@ fn defaults_are_what_an_empty_file_resolves_to() {
     assert!(prose.contains("64 headers, and 10 s to arrive;") && prose.contains("nothing for 30 s is cut"));
 }
 
+/// A word that is a key of the file and no value of a label.
+fn config_key(word: &str) -> bool {
+    ["upstream_resumes"].contains(&word)
+}
+
 #[test]
 fn metrics_are_those_that_are_served() {
-    let metrics = Metrics::new();
-    let _ = metrics.route("/events");
-    let text = metrics.encode();
-    let series = text.lines().filter(|line| !line.starts_with('#'));
-    let served: BTreeSet<_> = series.map(|line| line.split(['{', ' ']).next().unwrap()).collect();
-    let said: BTreeSet<_> =
-        table("metric").into_iter().flat_map(|row| quoted(row[0]).collect::<Vec<_>>()).collect();
+    let running = command::start(&["--upstream", "http://127.0.0.1:9"]);
+    let text = command::get(running.admin, "/metrics");
+    // What each family's series are called.
+    let name = |line: &str| {
+        let (name, kind) = line.split_once(' ').unwrap();
+        format!(
+            "{name}{}",
+            match kind {
+                "counter" => "_total",
+                "info" => "_info",
+                _ => "",
+            }
+        )
+    };
+    let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let served: BTreeSet<String> = families.map(name).collect();
+    let named = |row: Vec<&'static str>| quoted(row[0]).map(str::to_owned).collect::<Vec<_>>();
+    let said: BTreeSet<_> = table("metric").into_iter().flat_map(named).collect();
     assert_eq!(said, served);
     let prose = prose();
     for name in quoted(&prose).filter(|name| name.starts_with("respool_")) {
         assert!(served.contains(name), "{name}");
+    }
+    // The values of closed labels are told in the row of their metric.
+    for row in
+        table("metric").into_iter().filter(|row| row[0].ends_with("_total`") || row[0].ends_with("seconds`"))
+    {
+        let of = quoted(row[0]).next().unwrap();
+        let is_value = |word: &&str| word.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        for value in quoted(row[1]).filter(is_value).filter(|word| !config_key(word)) {
+            let series = text.lines().filter(|line| line.starts_with(of));
+            assert!(
+                series.into_iter().any(|line| line.contains(&format!("=\"{value}\""))),
+                "{value} of {of}"
+            );
+        }
     }
     let is_label = |name: &&str| name.starts_with("gap_") && *name != "gap_event";
     for label in quoted(&prose).filter(is_label) {

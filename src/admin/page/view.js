@@ -192,7 +192,7 @@ const ROWS = [
   ...ANSWERS.map(([kind, name, words]) => [kind, words, "answers", name]),
   ["", "New clients", "answers", "fresh"],
   ["", "Ids for the upstream to judge", "answers", "foreign"],
-  ["trouble", "Streams that lost their upstream", "ends", "lost"],
+  ["trouble", "Streams that broke", "ends", "broken"],
   ["trouble", "Upstream connections that failed", "connects", "failed"],
   ["trouble", "Clients cut: upstream lost", "cuts", "lost"],
   ["trouble", "Clients cut: fell behind", "cuts", "behind"],

@@ -20,7 +20,7 @@ use crate::{
     fault::Fault,
     head::{self, Head},
     id::Asked,
-    metrics::{self, Connect},
+    metrics::{self, Connect, Label as _},
     net::Peer,
     proxy::{
         outage::Patient,
@@ -172,7 +172,8 @@ impl Call {
 
     fn unnumbered(&self, head: response::Parts, body: Relay) -> Response<Body> {
         self.metrics.answers.count(metrics::Answer::Passed);
-        let body = unnumbered(body, &self.shared.registry, self.metrics.clone());
+        self.span.record("verdict", metrics::Answer::Passed.text());
+        let body = unnumbered(body, &self.shared.registry, self.metrics.clone(), self.span.clone());
         Response::from_parts(head, Body::Relay(body))
     }
 }

@@ -133,7 +133,7 @@ async fn a_shared_stream_is_followed_through_its_life() {
         (&status["totals"]["streams_without_upstream"], &status["routes"]["/e"]["streams_without_upstream"]),
         (&json!(1), &json!(1))
     );
-    assert_eq!(status["counts"]["ends"]["lost"], 1);
+    assert_eq!(status["counts"]["ends"]["broken"], 1);
     w.world.origin.set_away(false);
     let mut back = w.world.origin.accept().await;
     back.begin().await;

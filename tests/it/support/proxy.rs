@@ -44,9 +44,10 @@ impl Proxy {
     pub(crate) fn on(listener: Listener, upstream: &str, settings: Settings, limits: Limits) -> Drain {
         let upstream: Upstream = upstream.parse().unwrap();
         let drain = Drain::new(Duration::from_secs(20));
-        let held =
-            Outage::new(Forward::new(&upstream, settings), Duration::from_millis(700), Dice::seeded(7));
-        let service = Answer::new(held, Metrics::new());
+        let (forward, metrics) = (Forward::new(&upstream, settings), Metrics::new());
+        let hold = Duration::from_millis(700);
+        let held = Outage::new(forward, hold, Dice::seeded(7), metrics.outages.clone());
+        let service = Answer::new(held, metrics);
         let refuse = service.refusals();
         tokio::spawn(Server::new(service, limits, drain.clone()).refusing(refuse).run(listener));
         drain
