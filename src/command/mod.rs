@@ -3,5 +3,6 @@
 pub mod check;
 pub mod demo;
 pub mod explain;
+pub mod health;
 pub mod run;
 pub mod schema;
