@@ -37,8 +37,7 @@ pub enum Nobody {
     Unsaid,
 }
 
-/// Where to ask: what `--admin` says, else the environment, else the file. Where the address itself is said, the
-/// rest of the configuration does not matter.
+/// Where to ask: what `--admin` says, else the environment, else the file.
 ///
 /// # Errors
 ///
@@ -48,7 +47,9 @@ pub fn admin(flag: Option<String>, config: Option<String>, env: &Env<'_>) -> Res
     if let Some(text) = said {
         return text.trim().parse().map_err(|fault| Nobody::Address(text, fault));
     }
-    Config::load(&Flags { config, ..Flags::default() }, env)?.admin.ok_or(Nobody::Unsaid)
+    // One that runs may have been told its upstream by a flag. It is not asked here, and any will do.
+    let flags = Flags { config, upstream: Some("http://127.0.0.1".into()), ..Flags::default() };
+    Config::load(&flags, env)?.admin.ok_or(Nobody::Unsaid)
 }
 
 /// Asks the admin's listener at this address, and says what it answered on `out`, or why there is no answer on `err`.
