@@ -21,6 +21,7 @@ import {
   check,
   eventually,
   fail,
+  freePort,
   listen,
   main,
   numbered,
@@ -72,15 +73,6 @@ const FRONTS = {
     run: (file) => ["haproxy", "-db", "-f", file],
   },
 };
-
-async function freePort() {
-  const server = net.createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  server.close();
-  await once(server, "close");
-  return port;
-}
 
 const accepts = (port) =>
   new Promise((resolve) => {
