@@ -2,20 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use respool::metrics::Metrics;
 use serde_json::Value;
 use yaml_rust2::{Yaml, YamlLoader};
 
-use super::{EXAMPLE, known, load, text};
+use super::{super::command, EXAMPLE, known, load, text};
 
 /// For each series that is served: its labels, with the values that they can have.
 type Served = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
 
 fn served() -> Served {
-    let metrics = Metrics::new();
-    let _ = metrics.route("/events");
+    let running = command::start(&["--upstream", "http://127.0.0.1:9"]);
+    let answer = command::get(running.admin, "/metrics");
     let mut served = Served::new();
-    for line in metrics.encode().lines().filter(|line| !line.starts_with('#')) {
+    for line in answer.lines().filter(|line| line.starts_with("respool_") && !line.contains(": ")) {
         let (name, labels) = line.rsplit_once(' ').unwrap().0.split_once('{').unwrap_or((line, ""));
         let name = name.split(' ').next().unwrap();
         let series = served.entry(name.to_owned()).or_default();
