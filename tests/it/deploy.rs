@@ -256,7 +256,7 @@ fn each_file_is_named_on_a_page_about_them() {
         let named = page.contains(&format!("]({file})")) || README.contains(&format!("](deploy/{file})"));
         assert!(named, "{file} is on neither README");
     }
-    let linked = README.split("](deploy/").skip(1).map(|rest| rest.split(')').next().unwrap());
+    let linked = README.split("](deploy/").skip(1).map(|rest| rest.split([')', '#']).next().unwrap());
     for link in page.split("](").skip(1).map(|rest| rest.split([')', '#']).next().unwrap()).chain(linked) {
         let there = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(link).exists();
         assert!(there || link.is_empty(), "{link}");
