@@ -43,6 +43,16 @@ enum Command {
     Check(Check),
     /// Print the JSON schema of the configuration file, with which editors complete and check one
     Schema,
+    /// Ask one that runs whether it is ready, such as for the health check of a container
+    #[command(after_help = HEALTH)]
+    Health {
+        /// Where its /ready is; by default what the file says [env: RESPOOL_ADMIN]
+        #[arg(long, value_name = "ADDR")]
+        admin: Option<String>,
+        /// The configuration file [env: RESPOOL_CONFIG]
+        #[arg(long, value_name = "FILE")]
+        config: Option<String>,
+    },
     /// See it work: an event server, respool in front of it, and a network that is cut again and again
     #[command(after_help = DEMO)]
     Demo(Demo),
@@ -53,6 +63,9 @@ enum Command {
 
 const DEMO: &str = "Exit codes: 0 if the right side is whole, 1 if it is not or nothing could be started, 2 wrong \
                     arguments.";
+
+const HEALTH: &str =
+    "Exit codes: 0 it is ready, 1 it is not, or nothing answers, 2 wrong arguments or configuration.";
 
 #[derive(Args)]
 struct Demo {
@@ -162,6 +175,7 @@ fn main() -> ExitCode {
         Some(Command::Run(arguments)) => run(arguments),
         Some(Command::Check(arguments)) => check(arguments),
         Some(Command::Schema) => schema(),
+        Some(Command::Health { admin, config }) => health(admin, config),
         Some(Command::Demo(arguments)) => demo(arguments),
         Some(Command::Doctor(arguments)) => doctor(arguments),
     };
@@ -186,6 +200,18 @@ fn check(arguments: Check) -> Result<ExitCode, Box<dyn Error>> {
 fn schema() -> Result<ExitCode, Box<dyn Error>> {
     command::schema::run(&mut io::stdout())?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn health(admin: Option<String>, config: Option<String>) -> Result<ExitCode, Box<dyn Error>> {
+    let admin = match command::health::admin(admin, config, &env) {
+        Ok(admin) => admin,
+        Err(nobody) => {
+            say(&nobody);
+            return Ok(ExitCode::from(WRONG));
+        }
+    };
+    let ready = command::health::run(&admin, &mut io::stdout(), &mut io::stderr())?;
+    Ok(if ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn run(arguments: Run) -> Result<ExitCode, Box<dyn Error>> {

@@ -4,6 +4,7 @@ pub mod check;
 pub mod demo;
 pub mod doctor;
 pub mod explain;
+pub mod health;
 pub mod reload;
 mod renewal;
 pub mod run;

@@ -356,6 +356,16 @@ function part(bytes) {
   return /\n\r?\n$/.test(end) ? some : some.subarray(0, some.length - end.length);
 }
 
+/** A port for a program that cannot choose one itself. */
+export async function freePort() {
+  const server = net.createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address();
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
 /** Waits until something is so. */
 export async function eventually(is, what, seconds = 10) {
   for (let tries = 0; tries < seconds * 100; tries++) {

@@ -1,10 +1,21 @@
-//! The files in `deploy/` hold: the examples load, one of them is complete, the unit starts what exists.
+//! The files in `deploy/` hold: the examples load, one of them is complete, and what the others name exists.
 
-use std::{process::Command, time::Duration};
+use std::{path::Path, process::Command, time::Duration};
 
-use respool::config::{Config, Flags};
+use respool::{
+    config::{Config, Flags},
+    net::Address,
+};
+
+/// The image and the compose file.
+mod image;
+/// The sidecar and the patch that adds it.
+mod kubernetes;
+/// Alerts, dashboard, and what Prometheus scrapes.
+mod monitoring;
 
 pub(super) const EXAMPLE: &str = include_str!("../../deploy/respool.toml");
+const README: &str = include_str!("../../README.md");
 const SERVERS: &str = include_str!("../../deploy/servers.md");
 /// An example for each preset, by its name, and the routes that it comes to, written out.
 const PRESETS: [(&str, &str, &str); 4] = [
@@ -15,10 +26,60 @@ const PRESETS: [(&str, &str, &str); 4] = [
 ];
 const UNIT: &str = include_str!("../../deploy/respool.service");
 const SOCKET: &str = include_str!("../../deploy/respool.socket");
+/// What each client costs at most beside windows, and its upstream's side as much again.
+const CONNECTION: usize = 20 * 1024;
 
 fn load(text: &str) -> Config {
     Config::resolve(&Flags::default(), &|_| None, Some(("respool.toml", text)))
         .unwrap_or_else(|fault| panic!("{fault}"))
+}
+
+/// A file of `deploy/`.
+fn text(file: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(file);
+    std::fs::read_to_string(path).unwrap_or_else(|fault| panic!("{file}: {fault}"))
+}
+
+fn help() -> String {
+    let help = Command::new(env!("CARGO_BIN_EXE_respool")).arg("--help").output().unwrap();
+    String::from_utf8(help.stdout).unwrap()
+}
+
+/// A configuration whose upstream the environment says, where the file does not.
+fn load_with(file: &str, upstream: Option<&str>) -> Config {
+    let env = |name: &str| upstream.filter(|_| name == "RESPOOL_UPSTREAM").map(str::to_owned);
+    let config = Config::resolve(&Flags::default(), &env, Some(("respool.toml", file)))
+        .unwrap_or_else(|fault| panic!("{fault}\nin\n{file}"));
+    assert!(config.warnings.is_empty(), "{file}");
+    config
+}
+
+/// The TCP port of an address.
+fn port(address: &Address) -> u16 {
+    match address {
+        Address::Tcp(address) => address.port(),
+        other => panic!("{other}"),
+    }
+}
+
+/// What it may need: its windows, its clients, and both sides of each.
+fn needs(config: &Config) -> usize {
+    config.limits.memory.get() + 2 * CONNECTION * config.limits.connections.get()
+}
+
+/// So many bytes, as `256Mi`, `256m` or `256M` (all of 1024) say.
+fn bytes(size: &str) -> usize {
+    let number: usize = size.trim_end_matches(|letter: char| letter.is_alphabetic()).parse().unwrap();
+    match size.trim_start_matches(|digit: char| digit.is_ascii_digit()) {
+        "Mi" | "m" | "M" => number << 20,
+        unit => panic!("{unit}"),
+    }
+}
+
+#[track_caller]
+fn is_enough(limit: &str, config: &Config) {
+    assert!(bytes(limit) > needs(config), "{limit}, for {} bytes", needs(config));
+    assert!(bytes(limit) < 2 * needs(config), "{limit} is more than twice what it needs");
 }
 
 /// An example with its keys that are commented out: those without a space after the mark.
@@ -133,8 +194,7 @@ fn the_configurations_for_servers_load_without_a_warning() {
 #[test]
 fn the_unit_starts_what_exists_and_waits_for_the_drain() {
     let value = |key: &str| UNIT.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')).unwrap();
-    let help = Command::new(env!("CARGO_BIN_EXE_respool")).arg("--help").output().unwrap();
-    let help = String::from_utf8(help.stdout).unwrap();
+    let help = help();
     for flag in value("ExecStart").split(' ').filter(|word| word.starts_with("--")) {
         assert!(help.contains(&format!("{flag} ")), "{flag}");
     }
@@ -146,6 +206,65 @@ fn the_unit_starts_what_exists_and_waits_for_the_drain() {
     let stop = humantime::parse_duration(value("TimeoutStopSec")).unwrap();
     assert!(stop > load(EXAMPLE).drain_time + Duration::from_secs(5));
     assert_eq!((value("DynamicUser"), value("KillSignal")), ("yes", "SIGTERM"));
+    is_enough(value("MemoryMax"), &load("upstream = \"http://127.0.0.1:9000\""));
+}
+
+/// What a line of a file says behind this word.
+#[track_caller]
+fn behind<'a>(text: &'a str, word: &str) -> &'a str {
+    let line = text.lines().find_map(|line| line.trim().strip_prefix(word)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("{word}")).trim_end_matches(';')
+}
+
+#[test]
+fn what_stands_in_front_asks_the_default_address_and_outlasts_heartbeats() {
+    let config = load("upstream = \"http://127.0.0.1:9000\"");
+    let listens = config.listen[0].to_string();
+    let (nginx, caddy, haproxy) =
+        (text("fronts/nginx.conf"), text("fronts/Caddyfile"), text("fronts/haproxy.cfg"));
+    assert_eq!(behind(&nginx, "server"), listens);
+    assert_eq!(behind(&caddy, "reverse_proxy"), format!("{listens} {{"));
+    assert_eq!(behind(&haproxy, "server respool"), listens);
+    let heartbeat = Duration::from_secs(15);
+    assert!(README.contains("A comment line every 15 seconds"));
+    let waits = [
+        (&nginx, "proxy_read_timeout"),
+        (&haproxy, "timeout client"),
+        (&haproxy, "timeout server"),
+        (&haproxy, "timeout tunnel"),
+    ];
+    for (file, wait) in waits {
+        assert!(humantime::parse_duration(behind(file, wait)).unwrap() >= 4 * heartbeat, "{wait}");
+    }
+}
+
+/// The files of a directory and those below it, by their path from `deploy/`.
+fn files(directory: &Path, found: &mut Vec<String>) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, found);
+        } else {
+            let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
+            found.push(path.strip_prefix(root).unwrap().to_str().unwrap().to_owned());
+        }
+    }
+}
+
+#[test]
+fn each_file_is_named_on_a_page_about_them() {
+    let mut found = Vec::new();
+    files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy"), &mut found);
+    let page = text("README.md");
+    for file in found.iter().filter(|file| *file != "README.md") {
+        let named = page.contains(&format!("]({file})")) || README.contains(&format!("](deploy/{file})"));
+        assert!(named, "{file} is on neither README");
+    }
+    let linked = README.split("](deploy/").skip(1).map(|rest| rest.split([')', '#']).next().unwrap());
+    for link in page.split("](").skip(1).map(|rest| rest.split([')', '#']).next().unwrap()).chain(linked) {
+        let there = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(link).exists();
+        assert!(there || link.is_empty(), "{link}");
+    }
 }
 
 #[test]

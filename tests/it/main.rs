@@ -46,6 +46,8 @@ mod gap;
 mod golden;
 /// What was answered is not asked again.
 mod guard;
+/// `respool health`: what it says of one that runs, and the code that it exits with.
+mod health;
 /// What is sent when nothing was for a while.
 mod heartbeat;
 /// What a server says to each new connection of a shared stream.
