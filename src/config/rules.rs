@@ -70,6 +70,13 @@ fn beside_ids(route: &file::Route, ids: Ids) -> Vec<Idle> {
             "ids can be hidden from an `EventSource` alone: anything else would see what carries them";
         idle.push((stamp.span(), wrong(message, "leave out `stamp`, or `ids = \"hidden\"`")));
     }
+    let named = |shape: &&Spanned<Text>| shape.get_ref().as_ref().starts_with("event:");
+    if let Some(shape) = route.heartbeat_shape.as_ref().filter(|_| ids == Ids::Hidden).filter(named) {
+        let message = "a heartbeat that is an event shows pages our id, which is to be hidden";
+        let remedy =
+            "write `heartbeat_shape = \"comment\"` or \"comment-frame\", or leave out `ids = \"hidden\"`";
+        idle.push((shape.span(), wrong(message, remedy)));
+    }
     let ours = ids != Ids::Keep && route.keep_ids_of.is_none();
     if let Some(matched) = route.match_upstream_ids.as_ref().filter(|_| ours) {
         let message = "`match_upstream_ids` has no effect where clients come back with our ids";

@@ -884,6 +884,11 @@ fn rules_are_judged_at_their_place() {
         ("retain = []", "4:10: this names no type; write types, such as [\"heartbeat\"], or leave it out"),
         ("ids = \"hide\"", "4:7: `hide` is not known here; write \"keep\" or \"replace\" or \"hidden\""),
         (
+            "ids = \"hidden\"\nheartbeat_shape = \"event:beat\"",
+            "5:19: a heartbeat that is an event shows pages our id, which is to be hidden; write `heartbeat_shape = \
+         \"comment\"` or \"comment-frame\", or leave out `ids = \"hidden\"`",
+        ),
+        (
             "ids = \"hidden\"\nstamp = \"always\"",
             "5:9: ids can be hidden from an `EventSource` alone: anything else would see what carries them; leave out \
           `stamp`, or `ids = \"hidden\"`",

@@ -132,6 +132,11 @@ faults.md it sends an event of a type in `reset`
 faults.md it is told to end
   case_18_a_drain_cuts_between_frames_and_spreads_the_cuts pitfall_an_id_from_before_a_restart_is_no_place_behind_it
   cuts_are_spread_over_four_fifths_of_the_drain
+faults.md its configuration is changed
+  a_stream_whose_route_is_as_it_was_is_untouched
+  where_the_meaning_changed_who_is_here_goes_on_and_who_comes_has_the_new_one
+faults.md ... to a wrong one
+  a_hangup_loads_a_good_file_and_leaves_everything_where_it_is_bad
 faults.md it is killed
   a_kill_is_a_cut_and_then_a_gap
 faults.md the memory is full
