@@ -5,7 +5,7 @@
 
 use std::io::{self, IsTerminal as _};
 
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::{EnvFilter, filter::filter_fn, fmt, layer::SubscriberExt as _};
 
 /// A level that nobody knows.
 #[derive(Debug, thiserror::Error)]
@@ -32,12 +32,14 @@ pub fn start(flag: Option<&str>, env: &dyn Fn(&str) -> Option<String>) -> Result
     let filter = filter(flag, env)?;
     let terminal = io::stderr().is_terminal();
     let logs = fmt().with_env_filter(filter).with_writer(io::stderr);
+    // What libraries say of themselves may quote a request.
+    let ours = filter_fn(|of| of.target().split("::").next() == Some("respool"));
     // A failure means that an embedding program logs already, and its way is as good.
     let _ = if terminal {
         let plain = env("NO_COLOR").is_some_and(|value| !value.is_empty());
-        tracing::subscriber::set_global_default(logs.with_ansi(!plain).with_target(false).finish())
+        tracing::subscriber::set_global_default(logs.with_ansi(!plain).with_target(false).finish().with(ours))
     } else {
-        tracing::subscriber::set_global_default(logs.json().flatten_event(true).finish())
+        tracing::subscriber::set_global_default(logs.json().flatten_event(true).finish().with(ours))
     };
     std::panic::set_hook(Box::new(|panic| {
         // Where, not what: the message of a panic may quote anything.

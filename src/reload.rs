@@ -15,7 +15,7 @@ pub struct State {
     pub loads: u64,
     /// The last time that it was looked for another one; at first the start.
     pub last: Attempt,
-    /// What was changed and waits for a restart, by its keys (`listen`, `limits.streams`); what is in force there is as
+    /// What was changed and waits for a restart, by its keys (`listen`, `upstream`); what is in force there is as
     /// it was at the start.
     pub waiting: Vec<&'static str>,
 }

@@ -43,7 +43,7 @@ use crate::{
     window::{Gap, Verdict},
 };
 
-/// How a client was answered (DESIGN: fresh, resumed, gap, foreign).
+/// How a client was answered: fresh, resumed, gap, foreign.
 const RESUME: HeaderName = HeaderName::from_static("respool-resume");
 
 /// Puts windows around a service that answers with event streams. Clones share their streams.

@@ -66,7 +66,7 @@ class Agent {
 
   #frame(payload) {
     this.n += 1;
-    return `data: ${JSON.stringify({ directory: "/work", payload: { id: `evt_${this.n}`, ...payload } })}\n\n`;
+    return `data: ${JSON.stringify({ directory: "/project", payload: { id: `evt_${this.n}`, ...payload } })}\n\n`;
   }
 
   #say(payload) {

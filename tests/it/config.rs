@@ -296,6 +296,14 @@ fn what_takes_a_restart_is_named_and_nothing_else() {
         ("upstream = \"http://127.0.0.1:9000\"\nlisten = \"127.0.0.1:8081\"\n", &["listen"]),
         ("upstream = \"http://127.0.0.1:9001\"\nadmin = \"127.0.0.1:8081\"\n", &["upstream", "admin"]),
         (
+            "upstream = \"http://127.0.0.1:9000\"\nupstream_http2 = true\n[tls]\ncertificate = \"a\"\nkey = \"b\"\n",
+            &["upstream_http2", "tls"],
+        ),
+        (
+            "upstream = \"http://127.0.0.1:9000\"\nadmin_hosts = [\"a\"]\nadmin_actions = [\"drain\"]\n",
+            &["admin_hosts", "admin_actions"],
+        ),
+        (
             "upstream = \"http://127.0.0.1:9000\"\nhost = \"upstream\"\n[limits]\nconnections = 1\n[[route]]\npath = \"/a\"\n",
             &[],
         ),

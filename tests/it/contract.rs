@@ -250,7 +250,7 @@ const DESIGN: &str = "
 9.19
   case_19_*
 9.19 the status page
-  later
+  case_19_*
 7 doctor: a healthy path comes out clean
   a_private_stream_comes_out_clean_in_words_too_and_by_a_unix_socket
   a_private_stream_with_a_hello_and_heartbeats_comes_out_clean
@@ -263,8 +263,12 @@ const DESIGN: &str = "
   a_plain_broadcast_is_shared an_agents_server_has_its_type_in_the_data_a_hello_and_heartbeats
   what_differs_by_user_is_private_and_what_does_not_has_the_path_for_a_key
   a_name_in_the_id_of_the_first_event_stays ids_that_are_* a_stream_for_each_connection_is_private
-TLS, HTTP/2, reload
-  later
+6 TLS with clients
+  a_new_certificate_*
+6 SIGHUP: a bad one changes nothing, a good one drops no connection and no window
+  a_hangup_loads_a_good_file_and_leaves_everything_where_it_is_bad
+  a_stream_whose_route_is_as_it_was_is_untouched
+  lower_bounds_count_for_who_comes_back_and_cut_nobody_who_is_here
 ";
 
 /// The wire's rules, by number, as far as a proxy can break them.
