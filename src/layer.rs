@@ -109,6 +109,10 @@ use crate::{
 /// Puts replay around services. Clones share their streams and their limits, and so do all services that one is put around:
 /// it can be applied to a whole router, or to each of several handlers. Two that are made apart share nothing: an id of one is
 /// a gap to the other. Needs a tokio runtime when it is used.
+///
+/// What a request means is told by its path, query and headers as they are where the layer stands. Routers that are nested
+/// see a path without the prefix that they are nested at: put the layer outside them, or give each a layer made for it, or two
+/// of them with the same path inside would be one stream.
 #[derive(Clone, Debug)]
 pub struct SpliceLayer {
     splice: Splice,

@@ -27,6 +27,8 @@ use handler::{Handler, Whence};
 use multiplex::Streams;
 use places::Places;
 
+/// The bytes of one stream's answer that wait in HTTP/2 for its client.
+const SENT_AHEAD: usize = 64 * 1024;
 /// The bytes that a request's head may have, and that a connection buffers in either direction.
 const HEAD: usize = 32 * 1024;
 /// The headers that a request may have.
@@ -119,6 +121,8 @@ fn http2(streams: Streams) -> http2::Builder<Streams> {
         .max_header_list_size(HEAD as u32)
         .initial_stream_window_size(AHEAD.0)
         .initial_connection_window_size(AHEAD.1)
+        // What is written and not taken yet stays where it is shared, as by HTTP/1.1.
+        .max_send_buf_size(SENT_AHEAD)
         .keep_alive_interval(PING)
         .keep_alive_timeout(PONG)
         .auto_date_header(false);

@@ -48,9 +48,11 @@ fn plain(name: &str) -> String {
 
 /// Whether a request says that it comes from a page of the same host, as a browser does with every POST. Who says nothing
 /// is no browser of today, and has to say it, too.
-pub(super) fn is_same_origin(headers: &HeaderMap) -> bool {
+pub(super) fn is_same_origin(headers: &HeaderMap, uri: &Uri) -> bool {
     let site = all_of(headers, &SEC_FETCH_SITE);
-    let (origin, host) = (all_of(headers, &ORIGIN), all_of(headers, &HOST));
+    // By HTTP/2 the host is where the address is.
+    let host = all_of(headers, &HOST).or_else(|| uri.authority().map(Authority::as_str));
+    let origin = all_of(headers, &ORIGIN);
     let own_site = site.is_none_or(|site| site == "same-origin");
     let own_origin = origin.is_none_or(|origin| {
         let origin = origin.to_ascii_lowercase();
@@ -79,7 +81,7 @@ mod tests {
         for (name, value) in headers {
             map.append(*name, HeaderValue::from_static(value));
         }
-        assert_eq!(is_same_origin(&map), expected, "{headers:?}");
+        assert_eq!(is_same_origin(&map, &Uri::from_static("/drain")), expected, "{headers:?}");
     }
 
     #[test]

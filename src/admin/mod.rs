@@ -166,7 +166,7 @@ impl Admin {
         if request.method != Method::POST {
             return answer::not_so("POST", "this is asked for by POST\n");
         }
-        if !caller::is_same_origin(&request.headers) {
+        if !caller::is_same_origin(&request.headers, &request.uri) {
             let reason = "only the status page itself may ask for this; without a browser, send `Origin: http://` and the host\n";
             return answer::text(StatusCode::FORBIDDEN, reason);
         }

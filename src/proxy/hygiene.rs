@@ -95,10 +95,10 @@ fn check_target(request: &Parts) -> Result<(), Fault> {
     }
     match path.as_bytes().first() {
         Some(b'/') => Ok(()),
-        // "http://host?query" has an empty path, which is to be sent as "/".
-        _ if request.uri.authority().is_some() && request.uri.scheme().is_some() => Ok(()),
         Some(b'*') if path == "*" && request.method == Method::OPTIONS => Ok(()),
         Some(b'*') => Err(Fault::Request("the target * goes with OPTIONS only")),
+        // "http://host?query" has an empty path, which is to be sent as "/".
+        _ if request.uri.authority().is_some() && request.uri.scheme().is_some() => Ok(()),
         _ => Err(Fault::Request("the target is no path")),
     }
 }

@@ -102,6 +102,25 @@ impl Keeper {
         }
     }
 
+    /// The stream is over, whatever was going on: nobody waits for a task that is gone.
+    fn abandon(&mut self) {
+        let mut all = lock(&self.registry.0.shared);
+        if all.get(&self.stream.key).is_some_and(|stream| Arc::ptr_eq(stream, &self.stream)) {
+            all.remove(&self.stream.key);
+        }
+        let mut state = lock(&self.stream.state);
+        let phase = std::mem::replace(&mut state.phase, Phase::Closed);
+        let line = std::mem::take(&mut state.line);
+        drop((state, all));
+        drop(line);
+        if let Phase::Live(live) | Phase::Down(live) = phase {
+            live.window.end(End::Lost);
+        }
+        if let Some(held) = self.held.take() {
+            held.live().window.end(End::Lost);
+        }
+    }
+
     /// Lives as long as the stream.
     pub(super) async fn keep(mut self) {
         loop {
@@ -487,6 +506,15 @@ impl Keeper {
             headers.insert(LAST_EVENT_ID, id);
         }
         Some(request)
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        // A handler's panic, or one of ours, takes this stream with it, and nothing else.
+        if std::thread::panicking() {
+            self.abandon();
+        }
     }
 }
 

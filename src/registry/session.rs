@@ -173,6 +173,7 @@ impl Registry {
 
     /// Lives as long as the session: pumps, then keeps what is left for a client that was away.
     async fn keep(self, session: Arc<Session>, mut pump: Pump, mut body: Relay, keep: Keep, span: Span) {
+        let _whole = Whole { registry: &self, session: &session };
         let (over, end) = loop {
             let outcome = pump.run(&mut body, &keep).await;
             let over = outcome.over();
@@ -241,6 +242,21 @@ impl Registry {
             sessions.remove(session);
         }
         vacant
+    }
+}
+
+/// A session whose task panics, by a handler's fault or by ours, is over: its client is cut and comes back.
+struct Whole<'a> {
+    registry: &'a Registry,
+    session: &'a Session,
+}
+
+impl Drop for Whole<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            lock(&self.registry.0.sessions).remove(self.session);
+            self.session.window.end(End::Lost);
+        }
     }
 }
 

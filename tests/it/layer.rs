@@ -47,13 +47,18 @@ impl Hub {
     }
 }
 
+/// A number that the application cannot say.
+const PANICS: u64 = u64::MAX;
+
 struct Feed(UnboundedReceiver<u64>);
 
 impl Stream for Feed {
     type Item = Result<Event, Infallible>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.poll_recv(cx).map(|n| n.filter(|n| *n > 0).map(|n| Ok(Event::default().data(n.to_string()))))
+        let polled = self.0.poll_recv(cx);
+        assert!(!matches!(polled, Poll::Ready(Some(PANICS))), "as a handler may");
+        polled.map(|n| n.filter(|n| *n > 0).map(|n| Ok(Event::default().data(n.to_string()))))
     }
 }
 
@@ -322,4 +327,27 @@ fn what_means_nothing_around_handlers_is_refused() {
     );
     let wrong = SpliceLayer::configured("[window]\nevents = 0").unwrap_err().to_string();
     assert!(wrong.starts_with("configuration:2:10: "), "{wrong}");
+}
+
+/// It takes its own stream with it, and nothing else: clients are cut and come back to a new one.
+#[tokio::test]
+async fn a_handler_that_panics_wedges_nothing() {
+    within(async {
+        let hub = Hub::default();
+        let shared = "[[route]]\npath = '/shared'\nmode = 'shared'\nkey = ['path']\nadmit = 'none'\n";
+        let address = serve(&hub, SpliceLayer::configured(shared).unwrap()).await;
+        for path in ["/feed", "/shared"] {
+            let mut client = Client::of(address, path, "").await;
+            hub.say(1);
+            client.events(1).await;
+            let id = client.held().id;
+            hub.say(PANICS);
+            assert!(client.end().await.is_err(), "{path}: cut");
+            let mut back = Client::of(address, path, &id).await;
+            assert_eq!(back.resume(), "gap; reason=generation", "{path}");
+            hub.say(2);
+            assert_eq!(back.events(1).await, ["2"], "{path}");
+        }
+    })
+    .await;
 }
