@@ -27,12 +27,9 @@ pub struct Greeter {
     hello: Hello,
     ids: Ids,
     splitter: Splitter,
-    /// What is complete: hello events and the control frames around them.
-    said: Vec<u8>,
-    /// The last hello event, as it came: it may be the one that carries the fence.
-    last: Option<Vec<u8>>,
-    /// Control frames behind it, as they came.
-    between: Vec<u8>,
+    /// Hello events and the control frames around them, as they came.
+    hail: Vec<u8>,
+    /// How many events of it are hello.
     events: usize,
     /// Whole frames behind the hello.
     rest: Vec<u8>,
@@ -50,9 +47,7 @@ impl Greeter {
             hello: hello.clone(),
             ids,
             splitter: Splitter::new(limit),
-            said: Vec::new(),
-            last: None,
-            between: Vec::new(),
+            hail: Vec::new(),
             events: 0,
             rest: Vec::new(),
             limit,
@@ -103,61 +98,52 @@ impl Greeter {
     fn take(&mut self, frame: &Frame<'_>) {
         if self.done {
             self.rest.extend_from_slice(frame.bytes());
-        } else if !frame.is_event() {
-            self.between.extend_from_slice(frame.bytes());
-            self.done = self.said.len() + self.between.len() > self.limit;
-        } else if self.hello.is(frame) {
-            self.say_last(None);
-            self.last = Some(frame.bytes().to_vec());
-            self.events += 1;
-            self.done = self.events == self.hello.events || self.said.len() > self.limit;
+        } else if !frame.is_event() || self.hello.is(frame) {
+            self.hail.extend_from_slice(frame.bytes());
+            self.events += usize::from(frame.is_event());
+            self.done = self.events == self.hello.events || self.hail.len() > self.limit;
         } else {
             self.done = true;
             self.rest.extend_from_slice(frame.bytes());
         }
     }
 
-    /// The last hello event is complete, and so is what came behind it.
-    fn say_last(&mut self, id: Option<Position>) {
-        let (ids, said) = (self.ids, &mut self.said);
-        // They were frames within the limit before.
-        if let Some(last) = self.last.take() {
-            let _ = Splitter::new(usize::MAX).feed(&last, |frame| say(&frame, id, ids, said));
-        }
-        let between = std::mem::take(&mut self.between);
-        let mut whole = Splitter::new(usize::MAX);
-        let _ = whole.feed(&between, |frame| say_between(&frame, id, ids, said));
-        let _ = whole.finish(|frame| say_between(&frame, id, ids, said));
-    }
-
     /// What was said, its last event with the fence as its id, and all that came behind it. Nothing, where no hello
     /// event came.
     #[must_use]
     pub fn finish(mut self, fence: Position, rest: Relay) -> (Option<Bytes>, Relay) {
-        let greeted = self.events > 0;
-        if greeted {
-            self.say_last(Some(fence));
-        } else {
+        let said = (self.events > 0).then(|| self.said(fence));
+        if said.is_none() {
             // Comments and the like are no hello, and whoever reads on has not seen them.
-            self.between.append(&mut self.rest);
-            self.rest = std::mem::take(&mut self.between);
+            self.hail.append(&mut self.rest);
+            self.rest = self.hail;
         }
         self.rest.extend_from_slice(self.splitter.carried());
         let rest = Behind { first: self.rest.into(), end: self.end, rest };
-        (greeted.then(|| self.said.into()), rest.boxed_unsync())
+        (said, rest.boxed_unsync())
+    }
+
+    fn said(&self, fence: Position) -> Bytes {
+        let (mut said, mut left, ids) = (Vec::with_capacity(self.hail.len()), self.events, self.ids);
+        let mut say = |frame: Frame<'_>| {
+            let is_last = frame.is_event() && left == 1;
+            left -= usize::from(frame.is_event());
+            // An id of the upstream's means the then tail, here as elsewhere.
+            let given = is_last || (ids == Ids::Keep && frame.id().is_some());
+            write(&frame, given.then_some(fence), ids, &mut said);
+        };
+        // They were frames within the limit before.
+        let mut whole = Splitter::new(usize::MAX);
+        let _ = whole.feed(&self.hail, &mut say);
+        let _ = whole.finish(say);
+        said.into()
     }
 }
 
-/// Writes a control frame. Where it would take the fence from the client, it gives it back.
-fn say_between(frame: &Frame<'_>, fence: Option<Position>, ids: Ids, said: &mut Vec<u8>) {
-    let fence = fence.filter(|_| ids == Ids::Keep && frame.id().is_some());
-    stamp(frame, ids == Ids::Keep, fence.map(|fence| fence.to_string()).as_deref().map(str::as_bytes), said);
-}
-
-/// Writes a hello event, with an id of ours if it is the last one.
-fn say(frame: &Frame<'_>, id: Option<Position>, ids: Ids, said: &mut Vec<u8>) {
+/// Writes a frame of the hello, with an id of ours or without.
+fn write(frame: &Frame<'_>, id: Option<Position>, ids: Ids, said: &mut Vec<u8>) {
     let text = id.map(|id| id.to_string());
-    if ids == Ids::Hidden {
+    if ids == Ids::Hidden && frame.is_event() {
         // A page that comes back has one of ours, and is to see none.
         let page = frame.id().is_none().then_some(&b""[..]);
         stamp(frame, true, page, said);
