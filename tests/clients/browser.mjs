@@ -1,7 +1,6 @@
 // A real browser's `EventSource`, on a page that comes through respool too, against an express server.
 
-import { chromium } from "playwright-core";
-
+import { launch } from "./chromium.mjs";
 import { Origin, Relay, Respool, check, eventually, main, numbered, same, sleep, whole } from "./world.mjs";
 
 const CUTS = 20;
@@ -27,23 +26,10 @@ const PAGE = `<!doctype html>
   const last = () => clients.map((client) => client.events.at(-1)?.n ?? 0)
 </script>`;
 
-const ARGUMENTS = [
-  "--headless",
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-  "--no-proxy-server",
-];
-
 let browser;
 
 async function start() {
-  const executablePath = process.env.CHROMIUM || "/usr/bin/chromium";
-  browser = await chromium.launch({ executablePath, args: ARGUMENTS, timeout: 30_000 });
+  browser = await launch();
 }
 
 async function world(part) {

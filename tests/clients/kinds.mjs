@@ -16,6 +16,8 @@ import { createInterface } from "node:readline";
 
 import { EventSource } from "eventsource";
 
+import { ARGUMENTS } from "./chromium.mjs";
+
 const require = createRequire(import.meta.url);
 const EventSource2 = require("eventsource2");
 const { EventSourcePolyfill } = require("event-source-polyfill");
@@ -194,15 +196,7 @@ class Browser {
   #chromium() {
     return [
       process.env.CHROMIUM,
-      "--headless",
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-      "--no-proxy-server",
+      ...ARGUMENTS,
       `--user-data-dir=${this.place}`,
       // It ends when nobody listens here.
       "--remote-debugging-port=0",

@@ -6,8 +6,8 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 
 import express from "express";
-import { chromium } from "playwright-core";
 
+import { launch } from "./chromium.mjs";
 import { Relay, Respool, check, eventually, main, same, sleep } from "./world.mjs";
 
 const EVENTS = "/global/event";
@@ -98,11 +98,7 @@ class Agent {
 let browser;
 
 async function start() {
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
-    args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--no-proxy-server"],
-    timeout: 30_000,
-  });
+  browser = await launch();
 }
 
 /** A page, open, with two questions, one of them half answered. */

@@ -5,8 +5,7 @@
 import net from "node:net";
 import { join } from "node:path";
 
-import { chromium } from "playwright-core";
-
+import { launch } from "./chromium.mjs";
 import { Origin, Respool, check, eventually, listen, main, same, sleep } from "./world.mjs";
 
 const HOSTILE = "/{feed/a,<img/src=x/onerror=alert(1)>}";
@@ -27,25 +26,12 @@ path = '${HOSTILE}'
 path = "/feed"
 `;
 
-const ARGUMENTS = [
-  "--headless",
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-  "--no-proxy-server",
-];
-
 let browser, origin, respool, page, url;
 const faults = [];
 const clients = [];
 
 async function start() {
-  const executablePath = process.env.CHROMIUM || "/usr/bin/chromium";
-  browser = await chromium.launch({ executablePath, args: ARGUMENTS, timeout: 30_000 });
+  browser = await launch();
   origin = await Origin.start();
   respool = await Respool.start(origin.url, ROUTES);
   url = `http://127.0.0.1:${respool.admin}/`;

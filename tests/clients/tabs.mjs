@@ -6,8 +6,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { chromium } from "playwright-core";
-
+import { launch } from "./chromium.mjs";
 import { Origin, Respool, check, eventually, main, same, sleep, whole } from "./world.mjs";
 
 const TABS = 20;
@@ -26,20 +25,6 @@ const PAGE = `<!doctype html>
   const spoken = performance.getEntriesByType("navigation")[0].nextHopProtocol
 </script>`;
 
-// A certificate that nobody signed: the browser is told not to mind.
-const ARGUMENTS = [
-  "--headless",
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-  "--no-proxy-server",
-  "--ignore-certificate-errors",
-];
-
 let browser;
 const place = mkdtempSync(join(tmpdir(), "respool-tabs-"));
 process.on("exit", () => rmSync(place, { recursive: true, force: true }));
@@ -51,8 +36,8 @@ async function start() {
   execFileSync("openssl", ["req", "-x509", ...curve, ...names, "-keyout", key, "-out", certificate], {
     stdio: "ignore",
   });
-  const executablePath = process.env.CHROMIUM || "/usr/bin/chromium";
-  browser = await chromium.launch({ executablePath, args: ARGUMENTS, timeout: 30_000 });
+  // A certificate that nobody signed: it is told not to mind.
+  browser = await launch("--ignore-certificate-errors");
 }
 
 async function tabs(listen, part) {

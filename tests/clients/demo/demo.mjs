@@ -8,7 +8,8 @@
 
 import assert from "node:assert/strict";
 import path from "node:path";
-import { chromium } from "playwright-core";
+
+import { launch } from "../chromium.mjs";
 
 const CUTS = 3;
 const PATIENCE = 30_000;
@@ -16,19 +17,7 @@ const PATIENCE = 30_000;
 const url = process.argv[2];
 assert.ok(url, "usage: node demo.mjs URL");
 
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-  ],
-});
+const browser = await launch();
 try {
   const page = await browser.newPage({ viewport: { width: 1100, height: 900 } });
   const faults = watch(page);
