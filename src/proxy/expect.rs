@@ -14,7 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tokio::time::{Sleep, sleep};
 
-use crate::body::{BoxError, Relay};
+use crate::body::{self, BoxError, Relay};
 
 /// How long an upstream that may not know the expectation is waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -64,7 +64,7 @@ impl Gate {
     /// The upstream's final answer is here. If it came without the body, the answer's own body gives up the request
     /// when it ends or is dropped.
     pub(super) fn answered(self, body: Relay) -> Relay {
-        if self.advance(Phase::Answered) { Last { body, gate: self }.boxed_unsync() } else { body }
+        if self.advance(Phase::Answered) { body::keeping(body, GivesUp(self)) } else { body }
     }
 
     /// Whether the phase is `to` now, and the body told.
@@ -146,33 +146,12 @@ impl Body for Held {
     }
 }
 
-/// The body of an answer that came without the request's body.
-struct Last {
-    body: Relay,
-    gate: Gate,
-}
+/// Dropped with the body of an answer that came without the request's body.
+struct GivesUp(Gate);
 
-impl Body for Last {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for Last {
+impl Drop for GivesUp {
     fn drop(&mut self) {
         // The connection stands in the middle of a request that will never be sent: it serves nobody else.
-        self.gate.advance(Phase::Done);
+        self.0.advance(Phase::Done);
     }
 }

@@ -146,7 +146,7 @@ impl Inner {
         }
         let response = relayed(response, gate).map_err(quoted)?;
         // Others may be on the same connection, which carries so many and no more.
-        Ok(if self.http2 { response.map(|body| place.keep(body).boxed_unsync()) } else { response })
+        Ok(if self.http2 { response.map(|body| place.keep(body)) } else { response })
     }
 
     /// Makes the client's request one to the upstream, and says whether it asks for an upgrade.

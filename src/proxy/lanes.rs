@@ -5,17 +5,13 @@
 //! upstream should allow on a connection (RFC 9113, 6.5.2), and one more is made when all are full.
 
 use std::{
-    pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
-    task::{Context, Poll},
     time::Duration,
 };
 
-use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
 use hyper_util::{
     client::legacy::Client,
     rt::{TokioExecutor, TokioTimer},
@@ -23,7 +19,7 @@ use hyper_util::{
 
 use super::connector::Connector;
 use crate::{
-    body::{BoxError, Relay},
+    body::{self, Relay},
     net::Dial,
 };
 
@@ -124,36 +120,13 @@ impl Place {
     }
 
     /// The body of an answer, which has its place until it is dropped.
-    pub(super) fn keep(self, body: Relay) -> impl Body<Data = Bytes, Error = BoxError> + Send + 'static {
-        Kept { body, _place: self }
+    pub(super) fn keep(self, body: Relay) -> Relay {
+        body::keeping(body, self)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         self.0.requests.fetch_sub(1, SeqCst);
-    }
-}
-
-struct Kept {
-    body: Relay,
-    _place: Place,
-}
-
-impl Body for Kept {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
