@@ -232,6 +232,9 @@ fn admission(lines: &mut Lines, route: &Route, request: &Parts) {
         }
     };
     lines.say("admission", &admit);
+    if let Some(every) = route.readmit {
+        lines.say("asked again", &format!("about every {} while the client is there", time(every)));
+    }
     let breaks = match (route.breaks.resumes, route.breaks.on_break) {
         (true, _) => "the upstream is asked for what came after its last id, and nobody notices",
         (false, OnBreak::Close) => "clients are cut when they have all that came, and find a gap",

@@ -21,6 +21,7 @@ pub(super) struct Admission {
     pub(super) admit: Admit,
     pub(super) timeout: Duration,
     pub(super) cache: Option<Duration>,
+    pub(super) again: Option<Duration>,
 }
 
 pub(super) fn of(route: &file::Route, source: Source<'_>) -> Admission {
@@ -29,6 +30,7 @@ pub(super) fn of(route: &file::Route, source: Source<'_>) -> Admission {
         admit: admit.unwrap_or(Admit::Upstream),
         timeout: source.read(route.admit_timeout.as_ref(), value::bound).unwrap_or(TIMEOUT),
         cache: source.read(route.admit_cache.as_ref(), value::bound),
+        again: source.read(route.readmit.as_ref(), value::readmit),
     }
 }
 
@@ -37,7 +39,11 @@ pub(super) fn beside_none(route: &file::Route) -> Vec<Idle> {
     if route.admit.as_ref().is_none_or(|admit| admit.get_ref().as_ref() != "none") {
         return Vec::new();
     }
-    let keys = [("admit_timeout", &route.admit_timeout), ("admit_cache", &route.admit_cache)];
+    let keys = [
+        ("admit_timeout", &route.admit_timeout),
+        ("admit_cache", &route.admit_cache),
+        ("readmit", &route.readmit),
+    ];
     let idle = |(key, written): (&str, &Option<Spanned<Length>>)| {
         let remedy = "write `admit = \"upstream\"`, or leave it out";
         let wrong = wrong(format!("`{key}` has no effect where nobody is asked"), remedy);
@@ -53,6 +59,7 @@ pub(super) fn beside_private(route: &file::Route) -> Vec<Idle> {
         ("admit", none.map(Spanned::span)),
         ("admit_timeout", route.admit_timeout.as_ref().map(Spanned::span)),
         ("admit_cache", route.admit_cache.as_ref().map(Spanned::span)),
+        ("readmit", route.readmit.as_ref().map(Spanned::span)),
     ];
     let idle = |(key, span): (&str, Option<_>)| {
         let remedy = format!("leave `{key}` out, or write `mode = \"shared\"`");

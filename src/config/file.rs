@@ -184,6 +184,8 @@ pub(super) struct Route {
     pub(super) admit_timeout: Option<Spanned<Length>>,
     /// How long a yes counts for whoever comes back with the same request. By default the upstream is asked each time.
     pub(super) admit_cache: Option<Spanned<Length>>,
+    /// How often the upstream is asked again about a client that is there; one that it refuses by then is cut. By default never.
+    pub(super) readmit: Option<Spanned<Length>>,
     /// Shared streams: subscribe at start and never let go, so that nothing is missed while no client is there.
     #[schemars(extend("default" = false))]
     pub(super) pin: Option<Spanned<Switch>>,

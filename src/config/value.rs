@@ -11,6 +11,8 @@ use super::fault::{Wrong, wrong};
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 /// The shortest heartbeat.
 const SHORTEST_HEARTBEAT: Duration = Duration::from_secs(1);
+/// Each time is a request to the upstream for each client.
+const SHORTEST_READMIT: Duration = Duration::from_secs(1);
 /// The shortest pause between two looks.
 const SHORTEST_LOOK: Duration = Duration::from_millis(100);
 /// The largest size that is taken, 1 PiB: sums of sizes must not overflow.
@@ -69,6 +71,17 @@ pub(super) fn heartbeat(text: &str) -> Result<Option<Duration>, Wrong> {
             "write at least \"1s\": nothing on the way closes a connection sooner",
         )),
         duration => Ok(Some(duration)),
+    }
+}
+
+/// How often the upstream is asked again about each client.
+pub(super) fn readmit(text: &str) -> Result<Duration, Wrong> {
+    match duration(text)? {
+        duration if duration < SHORTEST_READMIT => Err(wrong(
+            format!("asking every `{text}` about each client is a load that the upstream need not have"),
+            "write at least \"1s\", such as \"10m\", or leave it out",
+        )),
+        duration => Ok(duration),
     }
 }
 

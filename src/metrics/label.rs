@@ -196,6 +196,8 @@ label! {
         Drain = "drain",
         /// It took nothing for too long.
         Stalled = "stalled",
+        /// The upstream would not let it in any more.
+        Revoked = "revoked",
     }
 }
 

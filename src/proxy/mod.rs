@@ -12,6 +12,7 @@ pub mod hygiene;
 mod lanes;
 pub mod outage;
 pub mod piece;
+pub mod readmission;
 pub mod rotating;
 pub mod splice;
 pub mod stream;

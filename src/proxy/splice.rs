@@ -24,6 +24,7 @@ use super::{
     greeting::Greeting,
     hygiene,
     outage::Patient,
+    readmission::{Readmission, Readmitted},
     stream::{Body, Kind, Start, StreamBody},
     stumbling::Stumbling,
     waiting::{answered, until_drain},
@@ -406,6 +407,7 @@ impl Call {
             head,
             joined,
             Kind::Shared(member, greeting),
+            self.readmission(),
         )
     }
 
@@ -423,10 +425,25 @@ impl Call {
 
     /// This client, as one that is to be let into its stream.
     fn visit(&self, returns: bool) -> Visit<'_> {
-        let known =
-            self.route.admit_cache.map(|time| (self.shared.keyer.identity(&self.route, &self.parts), time));
-        let (timeout, metrics) = (self.route.admit_timeout, &*self.metrics);
-        Visit { key: self.key, known, returns, timeout, metrics }
+        let Self { shared, route, parts, metrics, key, .. } = self;
+        visit((shared, route), (parts, *key), metrics, returns)
+    }
+
+    /// What asks again about this client, where the route has that done.
+    fn readmission(&self) -> Option<Readmission> {
+        let every = self.route.readmit?;
+        let (shared, inner, parts) = (self.shared.clone(), self.inner.clone(), self.parts.clone());
+        let (route, metrics, key) = (self.route.clone(), self.metrics.clone(), self.key);
+        let again = move || -> Readmitted {
+            let (shared, route, metrics) = (shared.clone(), route.clone(), metrics.clone());
+            let (inner, parts) = (inner.clone(), parts.clone());
+            Box::pin(async move {
+                let visit = visit((&shared, &route), (&parts, key), &metrics, false);
+                let request = Request::from_parts((*parts).clone(), body::empty());
+                shared.admissions.admit(visit, ask(&inner, request)).await
+            })
+        };
+        Some(Readmission::new(every, self.shared.registry.dice().clone(), again))
     }
 
     fn connection(&self) -> Option<&Control> {
@@ -437,6 +454,17 @@ impl Call {
     fn ask(&self, body: Relay) -> BoxFuture<Result<Response<Relay>, Fault>> {
         ask(&self.inner, Request::from_parts((*self.parts).clone(), body))
     }
+}
+
+/// Whoever sends a request, as one that is to be let into the stream of this key.
+fn visit<'a>(
+    (shared, route): (&Shared, &Route),
+    (parts, key): (&Parts, Key),
+    metrics: &'a RouteMetrics,
+    returns: bool,
+) -> Visit<'a> {
+    let known = route.admit_cache.map(|time| (shared.keyer.identity(route, parts), time));
+    Visit { key, known, returns, timeout: route.admit_timeout, metrics }
 }
 
 /// A request whose answer carries ids.
@@ -457,6 +485,7 @@ impl Stamped<'_> {
         mut head: response::Parts,
         joined: Joined,
         kind: Kind,
+        readmission: Option<Readmission>,
     ) -> Response<Body> {
         let Joined { verdict, cursor, replayed } = joined;
         metrics.answers.count(label(verdict));
@@ -491,6 +520,7 @@ impl Stamped<'_> {
             retry: self.route.retry,
             stumbles,
             kind,
+            readmission,
             connection,
             span: self.span.clone(),
         };

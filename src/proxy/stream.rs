@@ -18,6 +18,7 @@ use tracing::Span;
 use super::{
     greeting::Greeting,
     piece::{CatchUp, Flight, Piece},
+    readmission::Readmission,
 };
 use crate::{
     body::{BoxError, Relay},
@@ -112,6 +113,8 @@ pub struct StreamBody {
     connection: Option<Control>,
     _client: Held,
     kind: Kind,
+    /// While it is one of a shared stream: the upstream is asked again about it.
+    readmission: Option<Readmission>,
     log: Log,
 }
 
@@ -164,6 +167,8 @@ pub struct Start {
     pub stumbles: bool,
     /// The kind of its stream.
     pub kind: Kind,
+    /// Where the upstream is to be asked again whether a client of a shared stream would still be let in.
+    pub readmission: Option<Readmission>,
     /// Its connection, if it came by one.
     pub connection: Option<Control>,
     /// What the log says of it is said in this.
@@ -222,11 +227,16 @@ impl StreamBody {
             metrics,
             cursor: start.cursor,
             kind: start.kind,
+            readmission: start.readmission,
             log: Log { span: start.span, how: None, events: 0, bytes: 0 },
         }
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, BoxError>>> {
+        if self.is_revoked(cx) {
+            // Not what it has coming, either.
+            return self.poll_timers(cx);
+        }
         if let Some(notice) = self.notice.take() {
             let waits = matches!(self.kind, Kind::Shared(_, Some(_)));
             let first = if waits { None } else { self.first.take() };
@@ -288,6 +298,17 @@ impl StreamBody {
             Poll::Pending => self.note_caught_up(),
         }
         self.poll_timers(cx)
+    }
+
+    /// The upstream would not let this client in any more. A stream of its own has the upstream's word by its connection.
+    fn is_revoked(&mut self, cx: &mut Context<'_>) -> bool {
+        let is_shared = matches!(self.kind, Kind::Shared(..));
+        let asked = self.readmission.as_mut().filter(|_| is_shared);
+        if asked.is_some_and(|readmission| readmission.poll(cx).is_ready()) {
+            self.readmission = None;
+            self.cutting = Some(Cutting { why: Cut::Revoked, at: now() });
+        }
+        self.cutting.is_some_and(|cutting| cutting.why == Cut::Revoked)
     }
 
     /// The client has everything. Where it was to get more than there was, some was withdrawn meanwhile.

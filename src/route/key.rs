@@ -319,6 +319,7 @@ mod tests {
             admit: Admit::Upstream,
             admit_timeout: Duration::ZERO,
             admit_cache: None,
+            readmit: None,
             pin: None,
             linger: Duration::ZERO,
             stamp: Stamp::Auto,

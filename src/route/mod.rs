@@ -44,6 +44,8 @@ pub struct Route {
     pub admit_timeout: Duration,
     /// How long the upstream's yes to a client counts for its return; `None` asks each time.
     pub admit_cache: Option<Duration>,
+    /// How often the upstream is asked again about a client that is there.
+    pub readmit: Option<Duration>,
     /// A shared stream that is subscribed at start and never let go.
     pub pin: Option<Pin>,
     /// How long a pump is kept when its last client has gone.

@@ -405,3 +405,113 @@ async fn a_no_that_is_said_elsewhere_takes_a_remembered_yes_back() {
         assert_eq!((back.status, back.text()), (401, String::new()), "{foreign}");
     }
 }
+
+const AGAIN: &str = "readmit = '1m'\n";
+
+/// What the upstream is asked about this client when the time has come: its own request again.
+async fn asked_again(world: &mut World) -> Exchange {
+    sleep(Duration::from_secs(61)).await;
+    let mut asked = arrived(world).await;
+    assert_eq!(asked.len(), 1);
+    let asked = asked.remove(0);
+    assert!(asked.request.starts_with("GET /a HTTP/1.1\r\n"), "{}", asked.request);
+    asked
+}
+
+#[tokio::test(start_paused = true)]
+async fn readmit_cuts_whom_the_upstream_would_let_in_no_more() {
+    for status in [401, 403, 404, 410, 204] {
+        let mut world = World::new(&config(3, AGAIN));
+        let (mut other, mut upstream) = live(&mut world, "/a").await;
+        let cookie = format!("{}\nX-Who: revoked", event_source("/a", ""));
+        let mut client = world.send(&cookie).await;
+        arrived(&mut world).await.remove(0).begin().await;
+        upstream.events(["b"]).await;
+        assert_eq!(client.data().await, ["b"]);
+        sleep(Duration::from_secs(61)).await;
+        let mut asked = arrived(&mut world).await;
+        assert_eq!(asked.len(), 2, "each client, about itself");
+        asked.sort_by_key(|asked| asked.header("x-who").is_some());
+        asked.remove(0).begin().await;
+        let mut about = asked.remove(0);
+        assert_eq!(about.header("x-who"), Some("revoked"));
+        about.refuse(status).await;
+        upstream.events(["not for it"]).await;
+        assert_eq!((client.data().await, client.end), (vec!["b".to_owned()], Some(Ended::Cut)), "{status}");
+        assert_eq!(
+            (other.data().await, other.end),
+            (["a", "b", "not for it"].map(str::to_owned).into(), None)
+        );
+        assert_eq!(world.metric("respool_clients_cut_total{route=\"/*\",reason=\"revoked\"}"), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn readmit_cuts_nobody_for_a_yes_or_for_a_trouble_of_the_upstreams() {
+    let mut world = World::new(&config(3, AGAIN));
+    let (mut client, mut upstream) = live(&mut world, "/a").await;
+    for trouble in ["yes", "500", "lost", "redirect"] {
+        let mut asked = asked_again(&mut world).await;
+        match trouble {
+            "yes" => {
+                asked.begin().await;
+                asked.events(["of another connection"]).await;
+                assert!(asked.is_closed().await, "what it says is nobody's");
+            }
+            "500" => asked.refuse(500).await,
+            "redirect" => asked.refuse(302).await,
+            _ => drop(asked),
+        }
+        upstream.events([trouble]).await;
+    }
+    let all = ["a", "yes", "500", "lost", "redirect"].map(str::to_owned);
+    assert_eq!((client.data().await, client.end), (all.into(), None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn readmit_is_off_unless_asked_for_and_spread_where_it_is() {
+    let mut world = World::new(&config(3, ""));
+    let _live = live(&mut world, "/a").await;
+    sleep(Duration::from_secs(3600)).await;
+    assert!(arrived(&mut world).await.is_empty());
+
+    let mut world = World::new(&config(100, AGAIN));
+    let _first = live(&mut world, "/a").await;
+    let mut clients = Vec::new();
+    for _ in 0..40 {
+        clients.push(world.send(&event_source("/a", "")).await);
+    }
+    for mut asked in arrived(&mut world).await {
+        asked.begin().await;
+    }
+    let mut counts = Vec::new();
+    for seconds in [44, 5, 5, 7] {
+        sleep(Duration::from_secs(seconds)).await;
+        counts.push(arrived(&mut world).await.len());
+    }
+    assert_eq!((counts[0], counts.iter().sum::<usize>()), (0, 41), "{counts:?}");
+    assert!(counts[1..].iter().all(|count| *count < 30), "not all at once: {counts:?}");
+}
+
+/// A client that moves onto the shared stream is one of its clients from then on.
+#[tokio::test(start_paused = true)]
+async fn readmit_asks_about_a_client_that_has_moved_onto_the_stream_too() {
+    let mut world = World::new(&config(3, AGAIN));
+    let (_first, mut upstream) = world.open("/a").await;
+    upstream.send("id: 1\ndata: a\n\n").await;
+    let mut client = world.send(&event_source("/a", "0")).await;
+    let mut own = arrived(&mut world).await.remove(0);
+    own.begin().await;
+    own.send("id: 1\ndata: a\n\n").await;
+    client.read().await;
+    assert!(own.is_closed().await, "it has moved");
+    sleep(Duration::from_secs(61)).await;
+    for mut asked in arrived(&mut world).await {
+        match asked.header("last-event-id") {
+            Some(_) => asked.refuse(403).await,
+            None => asked.begin().await,
+        }
+    }
+    upstream.send("id: 2\ndata: not for it\n\n").await;
+    assert_eq!((client.data().await, client.end), (vec!["a".to_owned()], Some(Ended::Cut)));
+}

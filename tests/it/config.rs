@@ -557,6 +557,14 @@ fn what_has_no_effect_is_refused() {
         );
     }
     refused(
+        &route("mode = \"shared\"\nadmit = \"none\"\nreadmit = \"10m\""),
+        "r.toml:6:11: `readmit` has no effect where nobody is asked; write `admit = \"upstream\"`, or leave it out",
+    );
+    refused(
+        &route("mode = \"shared\"\nreadmit = \"10ms\""),
+        "r.toml:5:11: asking every `10ms` about each client is a load that the upstream need not have; write at least \"1s\", such as \"10m\", or leave it out",
+    );
+    refused(
         &route("mode = \"shared\"\nadmit = \"none\"\nadmit_cache = \"30s\""),
         "r.toml:6:15: `admit_cache` has no effect where nobody is asked; write `admit = \"upstream\"`, or leave it out",
     );

@@ -166,7 +166,7 @@ const DESIGN: &str = "
   a_storm_of_clients_that_come_back_is_one_request_each
   a_yes_counts_for_its_time_for_who_comes_back_and_for_nobody_else
 4 shared: readmit
-  later
+  readmit_*
 4 reconnect: backoff, retry as a floor
   reconnects_are_paced_and_end_when_nobody_is_expected_any_more
   reconnects_wait_for_as_long_as_the_upstream_asked

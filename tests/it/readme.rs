@@ -188,6 +188,7 @@ fn defaults_are_what_an_empty_file_resolves_to() {
         "preset",
         "key",
         "admit_cache",
+        "readmit",
         "pin_headers",
         "heartbeat_pad",
         "retry",

@@ -106,6 +106,7 @@ impl Call {
             head.to_parts(),
             joined,
             Kind::Session(None),
+            None,
         )
     }
 
@@ -142,6 +143,7 @@ impl Call {
         let home = (foreign.is_some() && self.may_share(bodiless))
             .then(|| Home { key: self.key, request: self.as_a_member() });
         let (by_get, shared) = (self.parts.method == Method::GET, home.as_ref().map(|home| home.key));
+        let readmission = if home.is_some() { self.readmission() } else { None };
         let opened = Opened {
             key,
             jar: self.jar(),
@@ -164,6 +166,7 @@ impl Call {
                     head,
                     joined,
                     Kind::Session(home),
+                    readmission,
                 ))
             }
             Err(body) => Ok(self.unnumbered(head, body)),

@@ -99,6 +99,7 @@ faults.md a client takes nothing
 faults.md two clients come back with the same id
   case_6_two_clients_with_one_id_both_go_on two_clients_with_one_id_of_a_shared_stream_both_go_on
 faults.md what a client asked for is no longer allowed
+  readmit_cuts_whom_the_upstream_would_let_in_no_more
   the_upstream_is_asked_once_however_often_the_client_comes_back
   after_a_credential_is_revoked_a_resume_gets_the_upstreams_no_and_no_event
 faults.md it ends a stream properly
