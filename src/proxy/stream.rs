@@ -242,24 +242,8 @@ impl StreamBody {
             let first = if waits { None } else { self.first.take() };
             return self.send([notice].into_iter().chain(first).collect());
         }
-        if let Kind::Shared(_, greeting) = &mut self.kind
-            && let Some(waiting) = greeting
-        {
-            // Its events wait: until the hello is there, the client has no position.
-            let Poll::Ready(said) = waiting.poll(cx) else {
-                // Nor does its window wake it.
-                if self.cutting.is_none() {
-                    let spread = ready!(waiting.poll_drained(&self.registry, cx));
-                    self.cut_within(Cut::Drain, spread);
-                }
-                return self.poll_timers(cx);
-            };
-            *greeting = None;
-            if let Some(said) = said {
-                // In place of a prime, which a hello that never came leaves to be sent.
-                self.first = Some(if self.stumbles { quiet(&said) } else { said });
-                self.cursor.note_numbered();
-            }
+        if !ready!(self.poll_greeted(cx)) {
+            return self.poll_timers(cx);
         }
         if let Some(first) = self.first.take() {
             return self.send(smallvec![first]);
@@ -267,6 +251,33 @@ impl StreamBody {
         if let Some(spread) = self.registry.draining() {
             self.cut_within(Cut::Drain, spread);
         }
+        self.poll_window(cx)
+    }
+
+    /// Ready when no hello is waited for any more; with `false`, if the client is to be cut first.
+    fn poll_greeted(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        let Kind::Shared(_, greeting) = &mut self.kind else { return Poll::Ready(true) };
+        let Some(waiting) = greeting else { return Poll::Ready(true) };
+        // Its events wait: until the hello is there, the client has no position.
+        let Poll::Ready(said) = waiting.poll(cx) else {
+            // Nor does its window wake it.
+            if self.cutting.is_none() {
+                let spread = ready!(waiting.poll_drained(&self.registry, cx));
+                self.cut_within(Cut::Drain, spread);
+            }
+            return Poll::Ready(false);
+        };
+        *greeting = None;
+        if let Some(said) = said {
+            // In place of a prime, which a hello that never came leaves to be sent.
+            self.first = Some(if self.stumbles { quiet(&said) } else { said });
+            self.cursor.note_numbered();
+        }
+        Poll::Ready(true)
+    }
+
+    /// What the window has for the client, or that nothing will come.
+    fn poll_window(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, BoxError>>> {
         if self.flight.is_busy()
             && (self.cutting.is_some() || !self.cursor.is_caught_up(cx))
             && !self.flight.poll_landed(cx)

@@ -135,6 +135,17 @@ impl Call {
         if !self.gets_ids {
             return Ok(self.unnumbered(head, body));
         }
+        Ok(self.opened(verdict, (head, body), whole, bodiless))
+    }
+
+    /// A session of a stream that the upstream has answered with.
+    fn opened(
+        self,
+        verdict: Verdict,
+        (head, body): (response::Parts, Relay),
+        whole: Arc<AtomicBool>,
+        bodiless: bool,
+    ) -> Response<Body> {
         let foreign = match &self.asked {
             Asked::Foreign(id) if verdict == Verdict::Foreign => Some(id.clone()),
             _ => None,
@@ -159,17 +170,10 @@ impl Call {
         };
         match self.shared.registry.open(opened) {
             Ok(joined) => {
-                let joined = Joined { verdict, ..joined };
-                Ok(self.stamped().respond(
-                    &self.shared,
-                    self.metrics.clone(),
-                    head,
-                    joined,
-                    Kind::Session(home),
-                    readmission,
-                ))
+                let (joined, kind) = (Joined { verdict, ..joined }, Kind::Session(home));
+                self.stamped().respond(&self.shared, self.metrics.clone(), head, joined, kind, readmission)
             }
-            Err(body) => Ok(self.unnumbered(head, body)),
+            Err(body) => self.unnumbered(head, body),
         }
     }
 
