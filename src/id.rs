@@ -70,9 +70,11 @@ impl Generation {
     pub fn short(self) -> String {
         let text = self.to_string();
         match self {
-            Self::Shared(_) => text[SHARED_DIGITS - 6..].to_owned(),
-            Self::Session(bits) if bits & RUNS == 0 => text[..6].to_owned(),
-            Self::Session(bits) => format!("{}+{}", &text[..6], bits & RUNS),
+            Self::Shared(_) => text.chars().skip(SHARED_DIGITS - 6).collect(),
+            Self::Session(bits) => {
+                let digits: String = text.chars().take(6).collect();
+                if bits & RUNS == 0 { digits } else { format!("{digits}+{}", bits & RUNS) }
+            }
         }
     }
 
@@ -105,7 +107,7 @@ impl fmt::Display for Generation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (bits, digits) = self.parts();
         for place in (0..digits).rev() {
-            let digit = ALPHABET[(bits >> (5 * place)) as usize & 31];
+            let digit = ALPHABET.get((bits >> (5 * place)) as usize & 31).copied().unwrap_or_default();
             fmt::Write::write_char(f, char::from(digit))?;
         }
         Ok(())
@@ -126,8 +128,8 @@ impl Position {
     #[must_use]
     pub fn parse(id: &[u8]) -> Option<Self> {
         let rest = id.strip_prefix(b"r")?;
-        let dash = rest.iter().position(|&b| b == b'-')?;
-        let (digits, seq) = (&rest[..dash], &rest[dash + 1..]);
+        let mut parts = rest.splitn(2, |&b| b == b'-');
+        let (digits, seq) = (parts.next()?, parts.next()?);
         let canonical = seq == b"0" || (seq.first().is_some_and(|&b| b != b'0') && seq.len() <= 20);
         if !canonical || !seq.iter().all(u8::is_ascii_digit) {
             return None;

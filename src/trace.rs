@@ -28,23 +28,22 @@ impl TraceId {
 
     /// `version-trace-parent-flags`. A version after the first may have more behind it.
     fn parse(line: &[u8]) -> Option<Self> {
-        let fields = line.get(..55)?;
-        let rest = &line[55..];
+        let (fields, rest) = line.split_first_chunk::<55>()?;
         let separators = [2, 35, 52];
         let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         let is_formed = fields.iter().enumerate().all(|(at, byte)| match separators.contains(&at) {
             true => *byte == b'-',
             false => is_digit(byte),
         });
-        let is_whole = match &fields[..2] {
-            b"00" => rest.is_empty(),
-            b"ff" => false,
-            _ => rest.is_empty() || rest[0] == b'-',
+        let is_whole = match fields {
+            [b'0', b'0', ..] => rest.is_empty(),
+            [b'f', b'f', ..] => false,
+            _ => matches!(rest, [] | [b'-', ..]),
         };
-        if !is_formed || !is_whole || fields[36..52].iter().all(|&byte| byte == b'0') {
+        if !is_formed || !is_whole || fields.get(36..52)?.iter().all(|&byte| byte == b'0') {
             return None;
         }
-        let id = u128::from_str_radix(std::str::from_utf8(&fields[3..35]).ok()?, 16).ok()?;
+        let id = u128::from_str_radix(std::str::from_utf8(fields.get(3..35)?).ok()?, 16).ok()?;
         (id != 0).then_some(Self(id))
     }
 }

@@ -39,10 +39,10 @@ impl Place {
     /// The place of these bytes of a file's `text`.
     #[must_use]
     pub fn in_file(name: &str, text: &str, bytes: Range<usize>) -> Self {
-        let before = &text.as_bytes()[..bytes.start.min(text.len())];
+        let before = text.as_bytes().get(..bytes.start).unwrap_or(text.as_bytes());
         let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-        let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        let column = String::from_utf8_lossy(&before[start..]).chars().count() + 1;
+        let in_line = before.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+        let column = String::from_utf8_lossy(in_line).chars().count() + 1;
         Self::File { name: name.to_owned(), line, column, bytes }
     }
 

@@ -69,7 +69,7 @@ impl Faults {
     fn line(&self, at: usize) -> (&str, usize) {
         let before = self.text.get(..at).unwrap_or(&self.text);
         let start = before.rfind('\n').map_or(0, |end| end + 1);
-        (self.text[start..].lines().next().unwrap_or_default(), start)
+        (self.text.get(start..).unwrap_or_default().lines().next().unwrap_or_default(), start)
     }
 }
 

@@ -60,10 +60,10 @@ fn by_line(text: &str, into: &mut Vec<Range<usize>>) {
 
 /// The user and the password of a URL.
 fn users(text: &str, into: &mut Vec<Range<usize>>) {
+    let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '/');
     for (at, _) in text.match_indices("://") {
         let start = at + 3;
-        let end = text[start..].find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '/'));
-        let authority = &text[start..end.map_or(text.len(), |end| start + end)];
+        let authority = text.get(start..).unwrap_or_default().split(ends).next().unwrap_or_default();
         into.extend(authority.rfind('@').map(|at| start..start + at));
     }
 }

@@ -58,7 +58,7 @@ pub(super) fn takes_all(earlier: (&str, &Paths), later: &str) -> bool {
     else {
         return false;
     };
-    let literal = later.find(SPECIAL).map_or(later, |end| &later[..end]);
+    let literal = later.split(SPECIAL).next().unwrap_or(later);
     literal.starts_with(below)
 }
 

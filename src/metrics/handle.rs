@@ -53,32 +53,30 @@ impl Drop for Held {
 /// A [`Level`] for each value of a label. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Levels<L> {
-    all: Arc<[Level]>,
-    label: PhantomData<L>,
+    all: Each<L, Level>,
 }
 
 impl<L: Label> Levels<L> {
     pub(super) fn new(series: impl Fn(L) -> Gauge) -> Self {
-        Self { all: L::ALL.iter().map(|label| Level(series(*label))).collect(), label: PhantomData }
+        Self { all: Each::new(|label| Level(series(label))) }
     }
 
     /// One more of this value, until the guard is dropped.
     #[must_use = "the level falls again when this is dropped"]
     pub fn hold(&self, label: L) -> Held {
-        self.all[label.place()].hold()
+        self.all.of(label).hold()
     }
 }
 
 /// A counter for each value of a label. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Counts<L> {
-    all: Arc<[Counter]>,
-    label: PhantomData<L>,
+    all: Each<L, Counter>,
 }
 
 impl<L: Label> Counts<L> {
     pub(super) fn new(series: impl Fn(L) -> Counter) -> Self {
-        Self { all: L::ALL.iter().map(|label| series(*label)).collect(), label: PhantomData }
+        Self { all: Each::new(series) }
     }
 
     /// Counts one of this value.
@@ -88,13 +86,13 @@ impl<L: Label> Counts<L> {
 
     /// Counts so many of this value.
     pub fn add(&self, label: L, count: u64) {
-        self.all[label.place()].inc_by(count);
+        self.all.of(label).inc_by(count);
     }
 
     /// How many of this value were counted.
     #[must_use]
     pub fn get(&self, label: L) -> u64 {
-        self.all[label.place()].get()
+        self.all.of(label).get()
     }
 }
 
@@ -112,17 +110,34 @@ impl Times {
 /// [`Times`] for each value of a label. Clones count together.
 #[derive(Clone, Debug)]
 pub struct TimesBy<L> {
-    all: Arc<[Times]>,
-    label: PhantomData<L>,
+    all: Each<L, Times>,
 }
 
 impl<L: Label> TimesBy<L> {
     pub(super) fn new(series: impl Fn(L) -> Histogram) -> Self {
-        Self { all: L::ALL.iter().map(|label| Times(series(*label))).collect(), label: PhantomData }
+        Self { all: Each::new(|label| Times(series(label))) }
     }
 
     /// One of this value took so long.
     pub fn observe(&self, label: L, time: Duration) {
-        self.all[label.place()].observe(time);
+        self.all.of(label).observe(time);
+    }
+}
+
+/// A series for each value of a label. Clones share them.
+#[derive(Clone, Debug)]
+struct Each<L, S> {
+    all: Arc<[S]>,
+    label: PhantomData<L>,
+}
+
+impl<L: Label, S> Each<L, S> {
+    fn new(series: impl Fn(L) -> S) -> Self {
+        Self { all: L::ALL.iter().map(|label| series(*label)).collect(), label: PhantomData }
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "there are as many as there are labels")]
+    fn of(&self, label: L) -> &S {
+        &self.all[label.place()]
     }
 }

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf},
     net::{TcpStream, UnixStream},
@@ -335,8 +335,8 @@ impl<S: Socket, K: Unpin> AsyncRead for Client<S, K> {
     ) -> Poll<io::Result<()>> {
         if !self.ahead.is_empty() {
             let length = self.ahead.len().min(buf.remaining());
-            buf.put_slice(&self.ahead[..length]);
-            self.ahead.advance(length);
+            let part = self.ahead.split_to(length);
+            buf.put_slice(&part);
             if self.ahead.is_empty() {
                 // Its memory would be kept as long as the connection.
                 self.ahead = Bytes::new();

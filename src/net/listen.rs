@@ -377,9 +377,9 @@ mod tests {
     #[cfg(target_os = "linux")]
     async fn case_12_a_client_that_vanishes_is_noticed_within_half_a_minute() {
         let mut listener = Listener::bind(&Address::Tcp(([127, 0, 0, 1], 0).into())).unwrap();
-        let Address::Tcp(address) = listener.local().unwrap() else { unreachable!() };
+        let Address::Tcp(address) = listener.local().unwrap() else { panic!("no TCP") };
         let _client = TcpStream::connect(address).await.unwrap();
-        let Accepted::Tcp(stream) = listener.accept().await.unwrap().0 else { unreachable!() };
+        let Accepted::Tcp(stream) = listener.accept().await.unwrap().0 else { panic!("no TCP") };
         let socket = socket2::SockRef::from(&stream);
         assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(30)));
         assert!(socket.keepalive().unwrap());

@@ -81,7 +81,7 @@ impl Past {
     }
 
     fn note_beginning(&self, said: &[u8]) {
-        let said = &said[..said.len().min(BEGINNING)];
+        let said = said.get(..BEGINNING).unwrap_or(said);
         let mut beginning = self.0.beginning.lock().unwrap_or_else(PoisonError::into_inner);
         beginning.clear();
         beginning.extend_from_slice(said);
@@ -132,7 +132,7 @@ impl AsyncRead for Wire {
         let read = Pin::new(&mut self.io).poll_read(cx, buf);
         if self.fresh && buf.filled().len() > before {
             self.fresh = false;
-            self.past.note_beginning(&buf.filled()[before..]);
+            self.past.note_beginning(buf.filled().get(before..).unwrap_or_default());
         }
         read
     }

@@ -96,7 +96,7 @@ impl Piece {
 
 impl Buf for Piece {
     fn remaining(&self) -> usize {
-        self.parts[self.at..].iter().map(Bytes::len).sum()
+        self.parts.iter().skip(self.at).map(Bytes::len).sum()
     }
 
     fn chunk(&self) -> &[u8] {
@@ -130,7 +130,7 @@ impl Buf for Piece {
     }
 
     fn chunks_vectored<'a>(&'a self, into: &mut [IoSlice<'a>]) -> usize {
-        let parts = self.parts[self.at..].iter();
+        let parts = self.parts.iter().skip(self.at);
         into.iter_mut().zip(parts).map(|(slice, part)| *slice = IoSlice::new(part)).count()
     }
 }

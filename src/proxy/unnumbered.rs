@@ -104,7 +104,7 @@ impl Default for Ending {
 
 impl Ending {
     fn pass(&mut self, bytes: &[u8]) {
-        for byte in &bytes[bytes.len().saturating_sub(3)..] {
+        for byte in bytes.last_chunk::<3>().map_or(bytes, |last| last) {
             let [_, before, last] = self.0;
             self.0 = [before, last, *byte];
         }
@@ -123,7 +123,7 @@ impl Ending {
     fn last_frames_end(self, bytes: &[u8]) -> usize {
         let ends_one = |at: &usize| {
             let mut ending = self;
-            ending.pass(&bytes[..*at]);
+            ending.pass(bytes.get(..*at).unwrap_or(bytes));
             ending.is_of_a_frame()
         };
         (1..=bytes.len()).rev().find(ends_one).unwrap_or(bytes.len())

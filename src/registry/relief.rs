@@ -67,7 +67,9 @@ fn by_turn(windows: Vec<(Key, LiveWindow)>) -> Vec<LiveWindow> {
     }
     let mut order: Vec<_> = windows
         .into_iter()
-        .map(|(key, window)| (window.readers() > 0, Reverse(holds[&key]), Reverse(window.cost()), window))
+        .map(|(key, window)| {
+            (window.readers() > 0, Reverse(holds.get(&key).copied()), Reverse(window.cost()), window)
+        })
         .collect();
     order.sort_by_key(|(listened, key, own, _)| (*listened, *key, *own));
     order.into_iter().map(|(.., window)| window).collect()

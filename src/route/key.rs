@@ -253,8 +253,9 @@ fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'
 }
 
 fn value<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    let equals = pair.iter().position(|&b| b == b'=')?;
-    (pair[..equals].trim_ascii() == name.as_bytes()).then(|| &pair[equals + 1..])
+    let mut parts = pair.splitn(2, |&b| b == b'=');
+    let (key, value) = (parts.next()?, parts.next()?);
+    (key.trim_ascii() == name.as_bytes()).then_some(value)
 }
 
 /// Not every server sees in this pair of cookies the one that we see, or none.

@@ -282,7 +282,7 @@ fn is_plain(path: &str) -> bool {
     let encoded = path
         .as_bytes()
         .windows(3)
-        .any(|w| w[0] == b'%' && matches!(&[w[1], w[2].to_ascii_lowercase()], b"2f" | b"2e" | b"5c" | b"00"));
+        .any(|part| matches!(part, [b'%', b'2', b'f' | b'F' | b'e' | b'E'] | b"%5c" | b"%5C" | b"%00"));
     !dots && !encoded && !path.contains('\\')
 }
 

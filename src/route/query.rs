@@ -96,7 +96,7 @@ pub(super) fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
             b'+' => b' ',
             _ => escaped.unwrap_or(first),
         });
-        rest = if escaped.is_some() { &behind[2..] } else { behind };
+        rest = behind.get(2..).filter(|_| escaped.is_some()).unwrap_or(behind);
     }
     Cow::Owned(bytes)
 }

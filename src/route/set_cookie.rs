@@ -21,8 +21,8 @@ pub(super) fn cookie_set(line: &[u8], now: i64) -> Option<(&[u8], &[u8])> {
 
 /// Both sides of the first separator, without spaces around them.
 pub(super) fn split_at(part: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
-    let at = part.iter().position(|&b| b == separator)?;
-    Some((part[..at].trim_ascii(), part[at + 1..].trim_ascii()))
+    let mut parts = part.splitn(2, |&b| b == separator).map(<[u8]>::trim_ascii);
+    Some((parts.next()?, parts.next()?))
 }
 
 /// A `Max-Age`, as far as it matters: more than any number is a lot.

@@ -51,14 +51,14 @@ impl<'a> Frame<'a> {
     /// The value of the last `event` field, if there is one: as sent, perhaps empty.
     #[must_use]
     pub fn event(&self) -> Option<&'a [u8]> {
-        self.facts.event.clone().map(|at| &self.bytes[at])
+        self.at(self.facts.event.as_ref())
     }
 
     /// The data that a client is given: the values of all `data` lines, with an LF between them.
     #[must_use]
     pub fn data(&self) -> Cow<'a, [u8]> {
         if self.facts.data_lines <= 1 {
-            return Cow::Borrowed(&self.bytes[self.facts.data.clone()]);
+            return Cow::Borrowed(self.part(&self.facts.data));
         }
         let lines = self.lines().filter(|line| line.field() == Field::Data);
         let values: Vec<&[u8]> = lines.map(|line| line.value()).collect();
@@ -68,13 +68,13 @@ impl<'a> Frame<'a> {
     /// The id that a client would take from it, as opaque bytes; `Some` of nothing where the id is reset.
     #[must_use]
     pub fn id(&self) -> Option<&'a [u8]> {
-        self.facts.id.clone().map(|at| &self.bytes[at])
+        self.at(self.facts.id.as_ref())
     }
 
     /// The reconnection time that a client would take from it: ASCII digits, as sent.
     #[must_use]
     pub fn retry(&self) -> Option<&'a [u8]> {
-        self.facts.retry.clone().map(|at| &self.bytes[at])
+        self.at(self.facts.retry.as_ref())
     }
 
     /// How long the line is that [`stamp`](super::stamp) writes for this id.
@@ -83,16 +83,25 @@ impl<'a> Frame<'a> {
         b"id: ".len() + id.len() + self.facts.eol.len()
     }
 
+    /// The bytes at this place, which is one of the frame's own.
+    pub(super) fn part(&self, at: &Range<usize>) -> &'a [u8] {
+        self.bytes.get(at.clone()).unwrap_or_default()
+    }
+
+    fn at(&self, at: Option<&Range<usize>>) -> Option<&'a [u8]> {
+        at.map(|at| self.part(at))
+    }
+
     /// The lines before the blank one: each with its name, value and end.
     pub(super) fn lines(&self) -> impl Iterator<Item = Line<'a>> {
-        Line::each(&self.bytes[..self.facts.blank])
+        Line::each(self.bytes.get(..self.facts.blank).unwrap_or(self.bytes))
     }
 }
 
 /// A line of a frame, its end included.
 pub(super) struct Line<'a> {
     pub(super) whole: &'a [u8],
-    content: usize,
+    content: &'a [u8],
 }
 
 impl<'a> Line<'a> {
@@ -101,15 +110,16 @@ impl<'a> Line<'a> {
         let mut rest = text;
         std::iter::from_fn(move || {
             let end = memchr2(b'\r', b'\n', rest)?;
-            let eol = if rest[end..].starts_with(b"\r\n") { 2 } else { 1 };
+            let (content, after) = rest.split_at(end);
+            let eol = if after.starts_with(b"\r\n") { 2 } else { 1 };
             let (whole, after) = rest.split_at(end + eol);
             rest = after;
-            Some(Self { whole, content: end })
+            Some(Self { whole, content })
         })
     }
 
     pub(super) fn is_blank(&self) -> bool {
-        self.content == 0
+        self.content.is_empty()
     }
 
     /// Its value is what a client takes for a number.
@@ -119,12 +129,11 @@ impl<'a> Line<'a> {
     }
 
     fn value(&self) -> &'a [u8] {
-        let line = &self.whole[..self.content];
-        &line[Field::value_at(line)..]
+        Field::value(self.content)
     }
 
     pub(super) fn field(&self) -> Field {
-        Field::of(&self.whole[..self.content])
+        Field::of(self.content)
     }
 }
 
@@ -164,13 +173,11 @@ impl Field {
         }
     }
 
-    /// Where the value of a line begins: behind the first colon and one space, at the end where there is none.
+    /// The value of a line: what is behind the first colon and one space, nothing where there is none.
     #[must_use]
-    pub fn value_at(line: &[u8]) -> usize {
-        match memchr::memchr(b':', line) {
-            Some(colon) if line.get(colon + 1) == Some(&b' ') => colon + 2,
-            Some(colon) => colon + 1,
-            None => line.len(),
-        }
+    pub fn value(line: &[u8]) -> &[u8] {
+        let colon = memchr::memchr(b':', line).unwrap_or(line.len());
+        let value = line.get(colon + 1..).unwrap_or_default();
+        value.strip_prefix(b" ").unwrap_or(value)
     }
 }

@@ -72,7 +72,7 @@ impl Splitter {
     pub fn feed(&mut self, chunk: &[u8], mut sink: impl FnMut(Frame<'_>)) -> Result<(), TooLong> {
         if self.carry.is_empty() {
             let used = self.scan.run(chunk, self.limit, &mut sink)?;
-            self.carry.extend_from_slice(&chunk[used..]);
+            self.carry.extend_from_slice(chunk.get(used..).unwrap_or_default());
         } else {
             self.carry.extend_from_slice(chunk);
             let used = self.scan.run(&self.carry, self.limit, &mut sink)?;
@@ -110,6 +110,10 @@ struct Ended {
     next: usize,
 }
 
+#[expect(
+    clippy::indexing_slicing,
+    reason = "offsets of the input at hand: each was found in it or is its length"
+)]
 impl Scan {
     /// Gives out what is complete in `input` and says how much of it that was.
     fn run(
@@ -195,31 +199,28 @@ impl Scan {
 
     /// Notes what a line means for the frame, and goes to the next.
     fn note(&mut self, content: &[u8], line: Ended) {
-        let (at, facts) = (self.line, &mut self.facts);
-        let value = || {
-            let from = at + Field::value_at(content);
-            from..line.content
-        };
+        let facts = &mut self.facts;
+        let value = Field::value(content);
+        let lies = line.content - value.len()..line.content;
         let field = Field::of(content);
         facts.id_last = field == Field::Id;
         match field {
             Field::Data => {
                 if facts.data_lines == 0 {
-                    facts.data = value();
+                    facts.data = lies;
                 }
                 facts.data_lines += 1;
             }
-            Field::Event => facts.event = Some(value()),
+            Field::Event => facts.event = Some(lies),
             Field::Id => {
                 facts.id_lines += 1;
                 if memchr(0, content).is_none() {
-                    facts.id = Some(value());
+                    facts.id = Some(lies);
                 }
             }
             Field::Retry => {
-                let digits = &content[Field::value_at(content)..];
-                if !digits.is_empty() && digits.iter().all(u8::is_ascii_digit) {
-                    facts.retry = Some(value());
+                if !value.is_empty() && value.iter().all(u8::is_ascii_digit) {
+                    facts.retry = Some(lies);
                 }
             }
             Field::Comment | Field::Other => {}
@@ -346,7 +347,7 @@ mod tests {
         let long = format!("data: {}", "x".repeat(70));
         check(&[&long], "!");
         check(&[&format!("data: a\n\n{long}\n\n")], "[data: aNN]!");
-        check(&[&long[..60], "yyyyyyyyyy"], "|!");
+        check(&[long.get(..60).unwrap(), "yyyyyyyyyy"], "|!");
         check(&[&format!(": {}", "x".repeat(70))], "!");
     }
 

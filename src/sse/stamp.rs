@@ -21,7 +21,7 @@ pub fn carrier(id: impl fmt::Display, out: &mut Vec<u8>) {
 pub fn stamp(frame: &Frame<'_>, theirs: bool, id: Option<&[u8]>, out: &mut Vec<u8>) {
     let facts = &frame.facts;
     let (lines, blank) = frame.bytes.split_at(facts.blank);
-    let eol = &frame.bytes[facts.eol.clone()];
+    let eol = frame.part(&facts.eol);
     if facts.id_lines == 0 || theirs && is_in_order(frame) {
         out.extend_from_slice(lines);
     } else {

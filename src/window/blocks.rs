@@ -16,6 +16,7 @@ pub(super) struct Blocks {
     cost: usize,
 }
 
+#[expect(clippy::indexing_slicing, reason = "there is a block always, and a place in them was just found")]
 impl Blocks {
     /// No events; the first one will have this number.
     pub(super) fn new(first: u64, now: Instant) -> Self {

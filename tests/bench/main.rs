@@ -3,7 +3,15 @@
 //!
 //! Figures are ratios within one run, or bytes: what a processor makes of them cancels out. Each is the median of five
 //! rounds. Every client checks that it gets each event once and in order; a gap or a repeat ends the run.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::panic,
+    clippy::unreachable
+)]
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
 /// What counting costs.
 mod counting;

@@ -1,5 +1,13 @@
 //! Everything that is seen from outside.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::panic,
+    clippy::unreachable,
+    reason = "a test that cannot go on says so by panicking"
+)]
 #![allow(unreachable_pub, reason = "a binary has no outside")]
 
 /// What the admin's listener answers, and to whom.

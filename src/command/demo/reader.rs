@@ -173,7 +173,7 @@ impl Source {
 fn data(frame: &Frame<'_>) -> String {
     let lines = frame.bytes().split(|byte| matches!(byte, b'\r' | b'\n'));
     let data = lines.filter(|line| Field::of(line) == Field::Data);
-    let values: Vec<_> = data.map(|line| String::from_utf8_lossy(&line[Field::value_at(line)..])).collect();
+    let values: Vec<_> = data.map(|line| String::from_utf8_lossy(Field::value(line))).collect();
     values.join("\n")
 }
 

@@ -167,9 +167,9 @@ impl Client {
                     if cut && recorder.visit().place.is_none() {
                         // Between an event and the frame behind it that has its id (`ids = "hidden"`) no network cuts: one
                         // packet carries both.
-                        whole = recorder.piece(self.now(), &bytes[taken.len()..]);
+                        whole = recorder.piece(self.now(), bytes.get(taken.len()..).unwrap_or_default());
                     }
-                    recorder.visit().events[had..].iter().for_each(&mut *heard);
+                    recorder.visit().events.iter().skip(had).for_each(&mut *heard);
                     had = recorder.visit().events.len();
                     match (cut, whole) {
                         (true, _) => return End::Cut,
@@ -186,7 +186,7 @@ impl Client {
     fn some_of<'a>(&self, bytes: &'a Bytes) -> &'a [u8] {
         let most = bytes.len() as u64 + 1;
         let length = usize::try_from(self.dice.number() % most).unwrap_or_default();
-        &bytes[..length]
+        bytes.get(..length).unwrap_or(bytes)
     }
 
     /// Reads the beginning of what is no stream.

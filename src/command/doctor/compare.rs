@@ -173,7 +173,7 @@ fn reordered(left: &Side<'_>, right: &Side<'_>, counts: impl Fn(&&Event) -> bool
         events().filter(once).enumerate().map(|(at, event)| (event.print, at)).collect();
     let order: Vec<usize> =
         right.events.iter().filter_map(|event| places.get(&event.print).copied()).collect();
-    order.windows(2).filter(|pair| pair[0] > pair[1]).count()
+    order.iter().zip(order.iter().skip(1)).filter(|(one, next)| one > next).count()
 }
 
 /// The numbers of our ids, as they came to a client over all its connections.

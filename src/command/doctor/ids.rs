@@ -58,19 +58,22 @@ fn differing(each: &[Vec<(u64, &[u8])>]) -> Ids {
 /// For each two connections: how many events that came by both, once each, had the same id there, and how many another.
 fn pairs(each: &[Vec<(u64, &[u8])>]) -> impl Iterator<Item = (usize, usize)> {
     let once: Vec<_> = each.iter().map(|ids| once(ids)).collect();
-    let pairs = (0..once.len()).flat_map(move |one| (0..one).map(move |other| (one, other)));
-    pairs.map(move |(one, other)| {
-        let known = once[one].iter().filter_map(|(print, id)| Some(once[other].get(print)? == id));
+    let pair = |one: &HashMap<u64, &[u8]>, other: &HashMap<u64, &[u8]>| {
+        let known = one.iter().filter_map(|(print, id)| Some(other.get(print)? == id));
         let (same, differ): (Vec<bool>, Vec<bool>) = known.partition(|same| *same);
         (same.len(), differ.len())
-    })
+    };
+    let before = |at: usize| once.iter().take(at);
+    let pairs: Vec<_> =
+        once.iter().enumerate().flat_map(|(at, one)| before(at).map(move |other| pair(one, other))).collect();
+    pairs.into_iter()
 }
 
 /// Events that came once, with their ids.
 fn once<'a>(ids: &[(u64, &'a [u8])]) -> HashMap<u64, &'a [u8]> {
     let mut times: HashMap<u64, usize> = HashMap::new();
     ids.iter().for_each(|(print, _)| *times.entry(*print).or_default() += 1);
-    ids.iter().copied().filter(|(print, _)| times[print] == 1).collect()
+    ids.iter().copied().filter(|(print, _)| times.get(print) == Some(&1)).collect()
 }
 
 /// One id stands on two events that differ: one that came again came with its own.
@@ -82,7 +85,7 @@ fn repeats(ids: &[(u64, &[u8])]) -> bool {
 /// Each id is above the one before it: as numbers, as numbers with a dash between (`1700000000000-3`), or, where all
 /// are of one length, as text.
 fn rises(ids: &[(u64, &[u8])]) -> bool {
-    let pairs = || ids.windows(2).map(|pair| (pair[0].1, pair[1].1));
+    let pairs = || ids.iter().zip(ids.iter().skip(1)).map(|((_, one), (_, next))| (*one, *next));
     let numbers = ids.iter().all(|(_, id)| numbers(id).is_some());
     if numbers {
         return pairs().all(|(one, next)| self::numbers(one) < self::numbers(next));

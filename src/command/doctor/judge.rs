@@ -166,7 +166,7 @@ fn ids(seen: &Seen) -> Option<Finding> {
         .map(|visits| visits.iter().flat_map(|visit| &visit.events).collect())
         .chain(seen.late.iter().map(|visit| visit.events.iter().collect()))
         .collect();
-    let events = connections[0].len() as u64;
+    let events = connections.first().map_or(0, Vec::len) as u64;
     let none = seen.alone.iter().chain(&seen.cut).all(|visit| visit.place.is_none());
     match ids::judge(&connections) {
         Ids::Counted => {
@@ -223,8 +223,9 @@ fn unproven(seen: &Seen, comparison: &Comparison) -> Option<Finding> {
     if seen.cuts == 0 {
         return Some(found::UNCUT.seen("no cut"));
     }
-    let away = |pair: &[Visit]| (pair[0].ended, pair[1].head.as_ref().map_or(pair[1].asked, |head| head.at));
-    let times: Vec<_> = seen.cut.windows(2).map(away).collect();
+    let answered = |visit: &Visit| visit.head.as_ref().map_or(visit.asked, |head| head.at);
+    let later = seen.cut.iter().skip(1);
+    let times: Vec<_> = seen.cut.iter().zip(later).map(|(one, next)| (one.ended, answered(next))).collect();
     let meanwhile = |event: &&Event| times.iter().any(|(from, to)| (*from..*to).contains(&event.at));
     let events = seen.alone.iter().flat_map(|visit| &visit.events);
     let missed = events.filter(|event| !comparison.own.contains(&event.kind)).filter(meanwhile).count();

@@ -38,10 +38,9 @@ impl FromStr for Target {
         }
         if text.starts_with("unix:") {
             // The socket's own path may have colons, too.
-            let (socket, path) = text.rfind(":/").filter(|at| *at > 4).map_or((text, "/"), |at| {
-                let (socket, path) = text.split_at(at);
-                (socket, &path[1..])
-            });
+            let place = text.rfind(":/").filter(|at| *at > 4).and_then(|at| text.split_at_checked(at));
+            let (socket, path) =
+                place.map_or((text, "/"), |(socket, path)| (socket, path.trim_start_matches(':')));
             let upstream = socket.parse().map_err(|_| TargetError::Malformed)?;
             return Ok(Self { upstream, path: path.parse().map_err(|_| TargetError::Malformed)? });
         }

@@ -75,7 +75,7 @@ fn types(all: &[Vec<Option<String>>], length: usize) -> Option<(Vec<String>, usi
     if all.iter().any(|kinds| kinds.get(..length) != Some(begin)) {
         return None;
     }
-    let again = all.iter().any(|kinds| kinds[length..].iter().any(|kind| begin.contains(kind)));
+    let again = all.iter().any(|kinds| kinds.iter().skip(length).any(|kind| begin.contains(kind)));
     let mut types: Vec<String> = begin.iter().cloned().collect::<Option<_>>()?;
     types.dedup();
     (!again).then_some((types, length))

@@ -126,7 +126,7 @@ impl Heartbeats {
 /// Why a type is a heartbeat, or that it may be one.
 fn judged(kind: &str, events: &[&Event], several: bool) -> Option<Result<String, ()>> {
     let times = events.len();
-    let alike = events.windows(2).all(|pair| pair[0].print == pair[1].print);
+    let alike = events.iter().all(|event| Some(event.print) == events.first().map(|first| first.print));
     let named = HEARTBEATS.iter().any(|name| kind.to_lowercase().contains(name));
     let even = even(events);
     let every =
@@ -142,7 +142,9 @@ fn judged(kind: &str, events: &[&Event], several: bool) -> Option<Result<String,
 
 /// The interval at which these came, if it is even.
 fn even(events: &[&Event]) -> Option<Duration> {
-    let mut intervals: Vec<_> = events.windows(2).map(|pair| pair[1].at.saturating_sub(pair[0].at)).collect();
+    let later = events.iter().skip(1);
+    let mut intervals: Vec<_> =
+        events.iter().zip(later).map(|(one, next)| next.at.saturating_sub(one.at)).collect();
     intervals.sort();
     let median = *intervals.get(intervals.len() / 2)?;
     let near = |interval: &Duration| interval.abs_diff(median) <= JITTER.max(median / 5);

@@ -39,10 +39,7 @@ fn prints(events: &[&Event]) -> Vec<u64> {
 fn between<'a>(prints: &'a [u64], common: &HashSet<u64>) -> &'a [u64] {
     let is_common = |print: &u64| common.contains(print);
     let (first, last) = (prints.iter().position(is_common), prints.iter().rposition(is_common));
-    match (first, last) {
-        (Some(first), Some(last)) => &prints[first..=last],
-        _ => &[],
-    }
+    first.zip(last).and_then(|(first, last)| prints.get(first..=last)).unwrap_or_default()
 }
 
 #[cfg(test)]
