@@ -149,7 +149,8 @@ impl Fault {
             }
             Self::Outage(last) => {
                 let Some(times) = CUT.again(now) else { return };
-                tracing::warn!(%last, times, "an event stream was cut: the upstream is away");
+                let setting = "outage.hold";
+                tracing::warn!(%last, setting, times, "an event stream was cut: the upstream is away");
             }
         }
     }

@@ -47,10 +47,10 @@
 //! body:
 //! fault: body seldom
 //! head: id route sse window
-//! pump: body id metrics route rules sse window
+//! pump: body id metrics route rules seldom sse window
 //! registry: body current dice fault head id metrics net pump route rules seldom window
-//! proxy: body current dice drain fault head id metrics net pump registry route trace window
-//! server: body drain net
+//! proxy: body current dice drain fault head id metrics net pump registry route seldom trace window
+//! server: body drain metrics net seldom
 //! admin: body drain metrics net pump registry reload window
 //! log:
 //! config: admin net proxy route rules server window

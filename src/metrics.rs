@@ -30,6 +30,8 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 /// Everything that is counted. Clones share their numbers.
 #[derive(Clone, Debug)]
 pub struct Metrics {
+    /// Client connections that were accepted.
+    pub connections: Level,
     /// Streams that exist, by kind.
     pub streams: Levels<Kind>,
     /// Upstream connections that nobody listens to.
@@ -122,6 +124,7 @@ impl Metrics {
         registry.register_collector(Box::new(surveys.clone()));
         registry.register_collector(Box::new(process::Process::starting()));
         let Global {
+            connections,
             streams,
             lingering,
             admitting,
@@ -135,6 +138,7 @@ impl Metrics {
         } = global;
         let registry = Arc::new(registry);
         Self {
+            connections,
             streams,
             lingering,
             admitting,

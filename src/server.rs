@@ -15,6 +15,7 @@ use tower::Service;
 use crate::{
     body::BoxError,
     drain::Drain,
+    metrics::Level,
     net::{Accept, Client, Control, Peer, Protocol, Refuse, Socket},
 };
 
@@ -48,7 +49,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// What clients together, and each of them, may take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// Connections at a time, upgraded ones included; over it we stop accepting until one ends.
+    /// Connections at a time, upgraded ones included; over it others wait until one ends.
     pub connections: usize,
     /// How long a request's head may take to arrive, counted from when the connection was ready for it: a connection on
     /// which nothing is asked for is closed after this long, too.
@@ -71,6 +72,7 @@ pub struct Server<S> {
     http: Arc<http1::Builder>,
     limits: Limits,
     places: Arc<Places>,
+    connections: Option<Level>,
     refuse: Option<Refuse>,
     drain: Drain,
 }
@@ -82,7 +84,21 @@ impl<S> Server<S> {
     /// connection without an answer; an error of a response's body cuts it after all that came before was written.
     pub fn new(service: S, limits: Limits, drain: Drain) -> Self {
         let places = Arc::new(Places::new(limits.connections));
-        Self { service: Arc::new(service), http: Arc::new(http(limits)), limits, places, refuse: None, drain }
+        Self {
+            service: Arc::new(service),
+            http: Arc::new(http(limits)),
+            limits,
+            places,
+            connections: None,
+            refuse: None,
+            drain,
+        }
+    }
+
+    /// Shows in `connections` how many there are that were accepted.
+    #[must_use]
+    pub fn counting(self, connections: Level) -> Self {
+        Self { connections: Some(connections), ..self }
     }
 
     /// So many connections at a time from now on. Those that are too many go on: nothing is accepted until there is room
@@ -144,9 +160,11 @@ where
         let mut begun = pin!(self.drain.begun());
         loop {
             let next = async {
-                // A place first: a client that is over the limit waits in the kernel, where it costs us nothing.
-                let place = self.places.free.clone().acquire_owned().await.map_err(io::Error::other)?;
-                Ok::<_, io::Error>((listener.accept().await?, place))
+                let accepted = listener.accept().await?;
+                // One for each listener waits here; all others that are over the limit do in the kernel, where they cost
+                // us nothing. Were the place taken first, a listener that nobody comes to would keep one.
+                let place = self.places.take().await.ok_or_else(|| io::Error::other("no places"))?;
+                Ok::<_, io::Error>((accepted, (place, self.connections.as_ref().map(Level::hold))))
             };
             let accepted = tokio::select! {
                 biased;

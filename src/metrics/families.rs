@@ -15,6 +15,7 @@ use super::{
 
 /// What has no route among its labels.
 pub(super) struct Global {
+    pub(super) connections: Level,
     pub(super) streams: Levels<Kind>,
     pub(super) lingering: Level,
     pub(super) admitting: Levels<Admitting>,
@@ -41,6 +42,11 @@ impl Global {
             "How long requests were held for an upstream which is away, by what came of it: cut means that the outage was longer than outage.hold",
         );
         Self {
+            connections: level(
+                to,
+                "respool_connections",
+                "Client connections: compare with limits.connections",
+            ),
             streams: levels(to, "respool_streams", "Streams that exist: compare with limits.streams"),
             lingering: level(
                 to,

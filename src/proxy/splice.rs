@@ -2,6 +2,7 @@
 
 mod preflight;
 mod private;
+mod told;
 
 use std::{
     collections::HashMap,
@@ -35,13 +36,13 @@ use crate::{
     fault::Fault,
     head::{self, Head, LAST_EVENT_ID},
     id::{Asked, Position},
-    metrics::{self, Connect, Label as _, Metrics, RouteMetrics},
+    metrics::{Connect, Label as _, Metrics, RouteMetrics},
     net::{BoxFuture, Control},
     pump::{Greeter, now},
     registry::{Answer, Entry, Joined, Live, OnRefusal, Pinned, Registry, Rejoin, Upstream},
     route::{Admit, CursorQuery, Ids, Key, Keyer, Mode, Route, Routes, has_own_origin},
     trace::TraceId,
-    window::{Gap, Verdict},
+    window::Verdict,
 };
 
 /// How a client was answered: fresh, resumed, gap, foreign.
@@ -488,11 +489,11 @@ impl Stamped<'_> {
         readmission: Option<Readmission>,
     ) -> Response<Body> {
         let Joined { verdict, cursor, replayed } = joined;
-        metrics.answers.count(label(verdict));
-        self.span.record("verdict", label(verdict).text());
+        told::count(verdict, self.route, &metrics);
+        self.span.record("verdict", told::label(verdict).text());
         tracing::debug!(parent: self.span, replayed, "a client joined");
         head::dress(&mut head);
-        if let Ok(value) = HeaderValue::try_from(resume(verdict)) {
+        if let Ok(value) = HeaderValue::try_from(told::header(verdict)) {
             head.headers.insert(RESUME, value);
         }
         let connection = self.parts.extensions.get::<Control>().cloned();
@@ -542,24 +543,4 @@ impl Stamped<'_> {
 /// It is served as a new client.
 fn is_new(verdict: Verdict) -> bool {
     matches!(verdict, Verdict::Fresh | Verdict::Gap(_))
-}
-
-fn resume(verdict: Verdict) -> String {
-    match verdict {
-        Verdict::Fresh => "fresh".into(),
-        Verdict::Resumed { missed, .. } => format!("resumed; missed={missed}"),
-        Verdict::Gap(gap) => format!("gap; reason={}", gap.reason()),
-        Verdict::Foreign => "foreign".into(),
-    }
-}
-
-fn label(verdict: Verdict) -> metrics::Answer {
-    match verdict {
-        Verdict::Fresh => metrics::Answer::Fresh,
-        Verdict::Resumed { .. } => metrics::Answer::Resumed,
-        Verdict::Gap(Gap::Expired) => metrics::Answer::GapExpired,
-        Verdict::Gap(Gap::Generation) => metrics::Answer::GapGeneration,
-        Verdict::Gap(Gap::Ahead) => metrics::Answer::GapAhead,
-        Verdict::Foreign => metrics::Answer::Foreign,
-    }
 }

@@ -6,6 +6,7 @@
 use std::{
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -13,12 +14,14 @@ use http_body::{Body, Frame as BodyFrame};
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
+use super::now;
 use crate::{
     body::{BoxError, Relay},
     id::Position,
     metrics::{self, RouteMetrics},
     route::Ids,
     rules::Hello,
+    seldom::Seldom,
     sse::{Frame, Splitter, TooLong, carrier, stamp},
 };
 
@@ -75,7 +78,10 @@ impl Greeter {
 
     /// The same, for as long as the rule says; counts how much of it came.
     pub async fn read_in_time(&mut self, body: &mut Relay, metrics: &RouteMetrics) {
-        let _ = timeout(self.hello.wait, self.read(body)).await;
+        let limit = self.hello.wait;
+        if timeout(limit, self.read(body)).await.is_err() {
+            tell_of_late(limit);
+        }
         metrics.hellos.count(match self.events {
             0 => metrics::Hello::None,
             events if events < self.hello.events => metrics::Hello::Partial,
@@ -176,6 +182,13 @@ impl Body for Behind {
             Some(end) => Poll::Ready(std::mem::replace(end, Ok(())).err().map(Err)),
         }
     }
+}
+
+fn tell_of_late(limit: Duration) {
+    static LATE: Seldom = Seldom::new();
+    let Some(times) = LATE.again(now()) else { return };
+    let setting = "hello_wait";
+    tracing::info!(?limit, setting, times, "a hello did not come in time");
 }
 
 #[cfg(test)]

@@ -97,6 +97,8 @@ struct Inner {
     relieving: AtomicBool,
     /// Windows gave way.
     gave_way: Seldom,
+    /// ... and upstream connections did whose clients were away.
+    too_many_linger: Seldom,
     /// A stream passed without ids.
     passed: Seldom,
 }
@@ -146,6 +148,7 @@ impl Registry {
             draining: SetOnce::new(),
             relieving: AtomicBool::new(false),
             gave_way: Seldom::new(),
+            too_many_linger: Seldom::new(),
             passed: Seldom::new(),
         }));
         registry.0.metrics.survey_by(registry.surveyor());
@@ -261,6 +264,14 @@ impl Registry {
         route.over(over);
         if over == Over::Ended(End::Evicted) {
             self.0.metrics.evictions.count(Eviction::Lingering);
+            let Some(times) = self.0.too_many_linger.again(now()) else { return };
+            let (limit, setting) = (self.limits().lingering, "limits.lingering");
+            tracing::warn!(
+                limit,
+                setting,
+                times,
+                "an upstream connection without a client gave way to others"
+            );
         }
     }
 

@@ -1,21 +1,47 @@
 //! How many connections there may be at a time.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::seldom::Seldom;
 
 /// Places for connections, whose number can change.
 #[derive(Debug)]
 pub(super) struct Places {
-    pub(super) free: Arc<Semaphore>,
+    free: Arc<Semaphore>,
     /// How many there are, taken ones included.
     all: Mutex<usize>,
+    full: Seldom,
 }
 
 impl Places {
     pub(super) fn new(all: usize) -> Self {
         let all = bounded(all);
-        Self { free: Arc::new(Semaphore::new(all)), all: Mutex::new(all) }
+        Self { free: Arc::new(Semaphore::new(all)), all: Mutex::new(all), full: Seldom::new() }
+    }
+
+    /// A place, as soon as there is one; `None` once there are no places any more. Dropping the future takes none.
+    pub(super) async fn take(&self) -> Option<OwnedSemaphorePermit> {
+        if self.free.available_permits() == 0 {
+            self.tell();
+        }
+        self.free.clone().acquire_owned().await.ok()
+    }
+
+    fn tell(&self) {
+        let Some(times) = self.full.again(Instant::now()) else { return };
+        let limit = *self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let setting = "limits.connections";
+        tracing::warn!(
+            limit,
+            setting,
+            times,
+            "a client waits: there are as many connections as there may be"
+        );
     }
 
     /// There are so many from now on. Of those that are too many, the ones that are taken go when they are free: before

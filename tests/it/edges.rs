@@ -71,6 +71,22 @@ async fn over_the_limit_clients_wait_their_turn() {
 }
 
 #[tokio::test]
+async fn a_listener_that_nobody_comes_to_keeps_no_place() {
+    within(async {
+        let limits = Limits { connections: 1, ..Limits::default() };
+        let origin = Origin::saying(OK).await;
+        let listeners = [(); 3].map(|()| Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap());
+        let addresses: Vec<_> = listeners.iter().map(|listener| listener.local().unwrap()).collect();
+        let _drain = Proxy::on(listeners, &format!("http://{}", origin.address), Settings::default(), limits);
+        for address in addresses {
+            let Address::Tcp(address) = address else { panic!("no TCP") };
+            assert_eq!(Wire::to(address).await.ask(GET).await.text(), "ok");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_upgraded_connection_keeps_its_place() {
     within(async {
         let limits = Limits { connections: 1, ..Limits::default() };

@@ -703,7 +703,7 @@ async fn unix_sockets_serve_on_both_sides() {
         let address = Address::Unix(front.clone());
         let url = format!("unix:{}", upstream.display());
         let drain =
-            Proxy::on(Listener::bind(&address).unwrap(), &url, Settings::default(), Limits::default());
+            Proxy::on([Listener::bind(&address).unwrap()], &url, Settings::default(), Limits::default());
         let mut client = Wire::new(UnixStream::connect(&front).await.unwrap());
         assert_eq!(client.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.text(), "ok");
         drop(client);

@@ -1,5 +1,7 @@
 //! Memory, lingering connections, streams: bounded by configuration, whatever clients and upstreams do.
 
+mod told;
+
 use std::time::Duration;
 
 use tokio::time::sleep;

@@ -103,7 +103,7 @@ async fn who_speaks_no_tls_harms_nobody_and_is_told() {
         let origin = Origin::saying(OK).await;
         let limits = Limits { header_timeout: Duration::from_millis(400), ..Limits::default() };
         let upstream = format!("http://{}", origin.address);
-        let drain = Proxy::on(listener, &upstream, Settings::default(), limits);
+        let drain = Proxy::on([listener], &upstream, Settings::default(), limits);
 
         let answer = Wire::to(address).await.ask(GET).await;
         assert_eq!(

@@ -7,7 +7,9 @@ use tokio::sync::oneshot;
 use super::turnstile::{Ticket, Turnstile};
 use crate::{
     metrics::{Admitting, Held, Levels},
+    pump::now,
     route::Key,
+    seldom::Seldom,
 };
 
 /// So many places, by turns. Clones share them.
@@ -17,6 +19,7 @@ pub(super) struct Gate(Arc<Inner>);
 struct Inner {
     turnstile: Mutex<Turnstile<Key, oneshot::Sender<Place>>>,
     admitting: Levels<Admitting>,
+    full: Seldom,
 }
 
 /// One of the places; dropping it gives it to whose turn it is.
@@ -36,7 +39,11 @@ struct Waiting<'a> {
 
 impl Gate {
     pub(super) fn new(places: usize, admitting: Levels<Admitting>) -> Self {
-        Self(Arc::new(Inner { turnstile: Mutex::new(Turnstile::new(places)), admitting }))
+        Self(Arc::new(Inner {
+            turnstile: Mutex::new(Turnstile::new(places)),
+            admitting,
+            full: Seldom::new(),
+        }))
     }
 
     /// A place, when it is this key's turn. Cancel-safe: dropped while it waits, it has taken nothing.
@@ -66,7 +73,17 @@ impl Gate {
             return Ok(self.place());
         }
         let (give, turn) = oneshot::channel();
-        let ticket = turnstile.line_up(key, give);
+        let (ticket, limit) = (turnstile.line_up(key, give), turnstile.places());
+        drop(turnstile);
+        if let Some(times) = self.0.full.again(now()) {
+            let setting = "limits.admissions";
+            tracing::info!(
+                limit,
+                setting,
+                times,
+                "an admission waits: the upstream is asked about as many as may be"
+            );
+        }
         Err(Waiting { gate: self, key, ticket, turn, _waiting: self.0.admitting.hold(Admitting::Waiting) })
     }
 

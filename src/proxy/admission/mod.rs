@@ -27,6 +27,7 @@ use crate::{
     metrics::{Admission, Admitting, Levels, Metrics, RouteMetrics},
     pump::now,
     route::{Identity, Key},
+    seldom::Seldom,
 };
 
 use gate::{Gate, Place};
@@ -43,6 +44,7 @@ pub struct Admissions {
     leads: Leads<Who>,
     memory: Arc<Mutex<Memory<Who>>>,
     admitting: Levels<Admitting>,
+    late: Arc<Seldom>,
 }
 
 /// A client that is to be let in.
@@ -77,7 +79,7 @@ impl Admissions {
     pub fn new(places: usize, metrics: &Metrics) -> Self {
         let admitting = metrics.admitting.clone();
         let (gate, leads) = (Gate::new(places, admitting.clone()), Leads::new());
-        Self { gate, leads, memory: Arc::default(), admitting }
+        Self { gate, leads, memory: Arc::default(), admitting, late: Arc::default() }
     }
 
     /// The head of the upstream's yes to this client, if there was one that counts now.
@@ -179,10 +181,22 @@ impl Admissions {
         }
         // Some servers send the head with the first event. Nobody else has to wait for that.
         visit.metrics.admissions.count(Admission::Late);
+        self.tell_of_late(visit.timeout);
         let _late = self.admitting.hold(Admitting::Late);
         drop(place);
         lead.take().into_iter().for_each(Lead::settle);
         ask.await
+    }
+
+    fn tell_of_late(&self, limit: Duration) {
+        let Some(times) = self.late.again(now()) else { return };
+        let setting = "admit_timeout";
+        tracing::info!(
+            ?limit,
+            setting,
+            times,
+            "an admission gave up its place: the upstream is slow to answer"
+        );
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory<Who>> {

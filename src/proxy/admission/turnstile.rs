@@ -35,6 +35,11 @@ impl<K: Copy + Eq + Hash, W> Turnstile<K, W> {
         Self { places, taken: 0, queues: HashMap::new(), turns: BTreeMap::new(), count: 0 }
     }
 
+    /// How many places there are.
+    pub(super) fn places(&self) -> usize {
+        self.places
+    }
+
     /// Takes a place, if there is one. Nobody waits while there is.
     pub(super) fn take(&mut self) -> bool {
         let free = self.taken < self.places;

@@ -37,11 +37,16 @@ impl Proxy {
     pub(crate) fn with(upstream: &str, settings: Settings, limits: Limits) -> Self {
         let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
         let Address::Tcp(address) = listener.local().unwrap() else { unreachable!() };
-        Self { address, drain: Self::on(listener, upstream, settings, limits) }
+        Self { address, drain: Self::on([listener], upstream, settings, limits) }
     }
 
-    /// On this listener.
-    pub(crate) fn on(listener: Listener, upstream: &str, settings: Settings, limits: Limits) -> Drain {
+    /// On these listeners.
+    pub(crate) fn on(
+        listeners: impl IntoIterator<Item = Listener>,
+        upstream: &str,
+        settings: Settings,
+        limits: Limits,
+    ) -> Drain {
         let upstream: Upstream = upstream.parse().unwrap();
         let drain = Drain::new(Duration::from_secs(20));
         let (forward, metrics) = (Forward::new(&upstream, settings), Metrics::new());
@@ -49,7 +54,10 @@ impl Proxy {
         let held = Outage::new(forward, hold, Dice::seeded(7), metrics.outages.clone());
         let service = Answer::new(held, metrics);
         let refuse = service.refusals();
-        tokio::spawn(Server::new(service, limits, drain.clone()).refusing(refuse).run(listener));
+        let server = Server::new(service, limits, drain.clone()).refusing(refuse);
+        for listener in listeners {
+            tokio::spawn(server.clone().run(listener));
+        }
         drain
     }
 
