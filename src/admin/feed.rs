@@ -11,13 +11,11 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame};
 use http_body_util::BodyExt as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::status::Status;
 use crate::{body::Relay, net::BoxFuture};
 
-/// How many may look at a time: probes must find a connection, too.
-const WATCHERS: usize = 16;
 /// How long one event is the newest.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -25,7 +23,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Feed {
     latest: watch::Sender<Bytes>,
-    places: Arc<Semaphore>,
     /// A task makes events. Who begins to look does so under this lock, and so does the task when it sees that nobody does.
     is_made: Mutex<bool>,
 }
@@ -34,14 +31,13 @@ impl Feed {
     pub(super) fn new() -> Self {
         Self {
             latest: watch::Sender::new(Bytes::new()),
-            places: Arc::new(Semaphore::new(WATCHERS)),
             is_made: Mutex::new(false),
         }
     }
 
     /// A body that shows each status from now on; none, if too many look. Who is slow to take them misses some.
     pub(super) fn watch(self: &Arc<Self>, status: &Arc<Status>) -> Option<Relay> {
-        let place = self.places.clone().try_acquire_owned().ok()?;
+        let place = status.place()?;
         let mut is_made = self.is_made.lock().unwrap_or_else(PoisonError::into_inner);
         let mut latest = self.latest.subscribe();
         if std::mem::replace(&mut *is_made, true) {

@@ -157,7 +157,7 @@ impl Admin {
     fn events(&self) -> Response<Relay> {
         match self.0.feed.watch(&self.0.status) {
             Some(events) => answer::with(EVENTS, events),
-            None => answer::text(StatusCode::SERVICE_UNAVAILABLE, "too many look at the status already\n"),
+            None => answer::text(StatusCode::SERVICE_UNAVAILABLE, TOO_MANY),
         }
     }
 
@@ -180,6 +180,7 @@ impl Admin {
 
 const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream";
+const TOO_MANY: &str = "too many watch the status already: ask for /status instead, or come back later\n";
 const READS: &str = "only GET and HEAD are served here\n";
 const THERE: &str = "there are /live, /ready, /metrics, /status, /status/events, and a page at /\n";
 

@@ -27,6 +27,8 @@ pub(super) struct Report<'a> {
     pub(super) memory: Used,
     pub(super) stream_places: Used,
     pub(super) lingering: Used,
+    /// Those who are sent this as events.
+    pub(super) watchers: Used,
     /// What may be asked for by a button.
     pub(super) actions: &'a [Action],
     pub(super) totals: Sums,

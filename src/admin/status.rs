@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     Parts,
@@ -23,6 +24,8 @@ use crate::{
 /// How many streams and clients one answer lists. The others are counted.
 const STREAMS: usize = 100;
 const CLIENTS: usize = 100;
+/// How many may watch it as a stream of events at a time: probes must find a connection, too.
+const WATCHERS: usize = 16;
 /// In the newest so many minutes an upstream that did not answer is away, if nothing says otherwise.
 const RECENT: usize = 2;
 
@@ -36,6 +39,8 @@ pub(super) struct Status {
     upstream: String,
     actions: Vec<Action>,
     began: Instant,
+    /// The places of those who watch that are free.
+    watchers: Arc<Semaphore>,
     history: Mutex<History>,
     /// One picture at a time, however many ask.
     turn: tokio::sync::Mutex<()>,
@@ -52,6 +57,7 @@ impl Status {
             upstream: parts.upstream.clone(),
             actions: parts.settings.actions.clone(),
             began,
+            watchers: Arc::new(Semaphore::new(WATCHERS)),
             history: Mutex::new(History::new(began, Tally::of(&parts.metrics))),
             turn: tokio::sync::Mutex::default(),
         }
@@ -64,6 +70,11 @@ impl Status {
             tokio::time::sleep_until(ends.into()).await;
             self.history(|_| ());
         }
+    }
+
+    /// A place among those who watch it, until it is dropped; none, if too many do.
+    pub(super) fn place(&self) -> Option<OwnedSemaphorePermit> {
+        self.watchers.clone().try_acquire_owned().ok()
     }
 
     /// The status as JSON. It is made beside those who serve clients: with thousands of these it takes a moment.
@@ -87,6 +98,7 @@ impl Status {
             memory: Used { used: self.registry.held(), limit: limits.memory },
             stream_places: Used { used: seen.all.streams, limit: limits.streams },
             lingering: Used { used: at_least_none(self.metrics.lingering.get()), limit: limits.lingering },
+            watchers: Used { used: WATCHERS - self.watchers.available_permits(), limit: WATCHERS },
             actions: &self.actions,
             totals: seen.all.into(),
             routes: seen.routes.iter().map(|(name, sums)| (&**name, (*sums).into())).collect(),

@@ -154,11 +154,13 @@ path = "/feed"
 
 /** The binary, with a configuration file of its own. */
 export class Respool {
-  static async start(upstream, routes = ROUTES, listen = "127.0.0.1:0") {
+  static async start(upstream, routes = ROUTES, listen = "127.0.0.1:0", drain = "1s") {
     const respool = new Respool();
     respool.place = mkdtempSync(join(tmpdir(), "respool-clients-"));
     const file = join(respool.place, "respool.toml");
-    writeFileSync(file, `listen = "${listen}"\nadmin = "127.0.0.1:0"\ndrain = { time = "1s" }\n${routes}`);
+    respool.write = (routes) =>
+      writeFileSync(file, `listen = "${listen}"\nadmin = "127.0.0.1:0"\ndrain = { time = "${drain}" }\n${routes}`);
+    respool.write(routes);
     const binary = process.env.RESPOOL ?? "respool";
     const env = Object.fromEntries(
       Object.entries(process.env).filter(([name]) => !name.startsWith("RESPOOL")),
@@ -199,6 +201,12 @@ export class Respool {
     );
     const ours = [...lines].filter(([, of, , count]) => of === route && count !== "0");
     return Object.fromEntries(ours.map(([, , answer, count]) => [answer, Number(count)]).sort());
+  }
+
+  /** Has it read its file again, with these routes in it. */
+  reload(routes) {
+    this.write(routes);
+    this.child.kill("SIGHUP");
   }
 
   /** Tells it to end, and says with what code it did. */

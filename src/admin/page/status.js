@@ -7,9 +7,14 @@ const $ = (id) => document.getElementById(id);
 
 /** An EventSource that was answered with anything but a stream never comes back by itself. */
 const AGAIN = 5000;
+/** How often the status is asked for meanwhile: there are places for so many who watch, and for everybody who asks. */
+const POLL = 2000;
 
 let source;
 let again;
+let poll;
+/** What is shown was asked for, and not sent. */
+let asks = false;
 let paused = false;
 let latest;
 /** When the newest one came, and when it was begun to wait for the next. */
@@ -20,19 +25,50 @@ function listen() {
   asked = Date.now();
   source = new EventSource("status/events");
   source.onmessage = ({ data }) => {
-    latest = JSON.parse(data);
-    at = Date.now();
-    if (!paused) render();
+    stopAsking();
+    take(JSON.parse(data));
   };
   source.onerror = () => {
-    if (source.readyState === EventSource.CLOSED) again = setTimeout(listen, AGAIN);
+    if (source.readyState === EventSource.CLOSED) {
+      again = setTimeout(listen, AGAIN);
+      if (!poll) pollNow();
+    }
     tell();
   };
+}
+
+function take(status) {
+  latest = status;
+  at = Date.now();
+  if (!paused) render();
+}
+
+/** Asks for the status, again and again, until events come. */
+async function pollNow() {
+  const mine = (poll = setTimeout(pollNow, POLL));
+  try {
+    const answer = await fetch("status");
+    if (!answer.ok) return;
+    const status = await answer.json();
+    // Events may have come in between, and be newer.
+    if (poll !== mine) return;
+    asks = true;
+    take(status);
+  } catch {
+    // Nobody answers, which shows by how old it is what is shown.
+  }
+}
+
+function stopAsking() {
+  clearTimeout(poll);
+  poll = undefined;
+  asks = false;
 }
 
 /** Nobody looks: respool need not say anything. */
 function leave() {
   clearTimeout(again);
+  stopAsking();
   source.close();
 }
 
@@ -43,8 +79,9 @@ function render() {
 
 /** Says how new it is what is shown. It is read out when that changes, and not each second. */
 function tell() {
-  const lost = Date.now() - Math.max(at, asked) > 4000 || source.readyState === EventSource.CLOSED;
-  let words = "Live.";
+  const closed = source.readyState === EventSource.CLOSED && !asks;
+  const lost = Date.now() - Math.max(at, asks ? 0 : asked) > 4000 || closed;
+  let words = asks ? asking(latest.watchers) : "Live.";
   if (paused) words = "Paused.";
   else if (at === 0) words = lost ? "respool does not answer." : "Connecting.";
   else if (lost) words = `Connection lost: this is how it was at ${new Date(at).toLocaleTimeString("en-GB")}.`;
@@ -53,6 +90,12 @@ function tell() {
   if (link.textContent !== words) link.textContent = words;
   if (link.className !== kind) link.className = kind;
   document.body.classList.toggle("stale", at > 0 && lost && !paused);
+}
+
+/** Why it is not live, and how new it is all the same. */
+function asking({ used, limit }) {
+  const why = used < limit ? "There is no live view" : `${limit} watch live already, and no more can`;
+  return `${why}: asked again every ${POLL / 1000} s.`;
 }
 
 $("pause").addEventListener("click", () => {

@@ -111,7 +111,7 @@ export function alerts(status) {
   const { totals, memory, upstream, reload, drain, history } = status;
   const all = [];
   const add = (so, kind, words) => so && all.push([kind, words]);
-  add(drain.draining, "bad", `Draining since ${time(drain.seconds ?? 0)}: clients are cut within ${time(drain.time_seconds)}.`);
+  add(drain.draining, "bad", `Draining for ${time(drain.seconds ?? 0)} of at most ${time(drain.time_seconds)}. Clients that are left: ${whole(totals.clients)}.`);
   add(
     upstream.state === "away",
     "bad",
