@@ -138,6 +138,7 @@ async fn a_client_whose_unread_part_had_to_give_way_is_cut_and_finds_a_gap() {
     assert_eq!((reader.held().events.len(), reader.end), (200, None));
     slow.read().await;
     assert_eq!(slow.end, Some(Ended::Cut));
+    assert_eq!(world.metric("respool_clients_cut_total{route=\"/e\",reason=\"behind\"}"), 1);
     let id = slow.id().await;
     world.pipe = 1 << 20;
     assert_eq!(world.event_source("/e", &id).await.resume(), "gap; reason=expired");

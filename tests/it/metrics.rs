@@ -1,5 +1,8 @@
 //! What each metric says: it moves when it should, and nothing else of its family does.
 
+/// No number without a test.
+mod moved;
+
 use std::{
     collections::HashMap,
     io::{ErrorKind, Write as _},
@@ -44,6 +47,11 @@ async fn what_clients_are_sent_is_counted_in_events_and_bytes() {
     assert_eq!(world.moved("respool_sent_events_total"), ["{route=\"/e\"} 4"]);
     let bytes = client.body.len() + other.body.len();
     assert_eq!(world.moved("respool_sent_bytes_total"), [format!("{{route=\"/e\"}} {bytes}")]);
+    // What was retained is what went to the one who had no hello of its own, with nothing in between.
+    let all = client.text();
+    let frames = all.split_inclusive("\n\n").filter(|frame| frame.contains("data: "));
+    let retained: usize = frames.map(str::len).sum();
+    assert_eq!(world.moved("respool_event_bytes_total"), [format!("{{route=\"/e\"}} {retained}")]);
     // Of what passes without ids nothing is counted.
     let mut passing = world.send("POST /e HTTP/1.1\nHost: h\nContent-Length: 0").await;
     let mut upstream = world.origin.accept().await;
@@ -112,9 +120,14 @@ async fn what_windows_hold_is_looked_up_when_somebody_reads() {
         "{SHARED}prime = false\nwindow = {{ age = '1m', events = 4 }}\n[[route]]\npath = '/own'\nheartbeat = 'none'\n"
     );
     let mut world = World::new(&both);
-    let families = ["retained_events", "retained_bytes", "window_age_seconds", "lag_bytes"];
+    let families = [
+        "respool_retained_events",
+        "respool_retained_bytes",
+        "respool_window_age_seconds",
+        "respool_lag_bytes",
+    ];
     let of = |world: &World, family: &str| {
-        let moved = world.moved(&format!("respool_{family}"));
+        let moved = world.moved(family);
         moved.into_iter().filter(|series| !series.ends_with(" 0.0")).collect::<Vec<_>>()
     };
     assert!(families.iter().all(|family| of(&world, family).is_empty()));
@@ -125,10 +138,10 @@ async fn what_windows_hold_is_looked_up_when_somebody_reads() {
     upstream.events(["b"]).await;
     seconds(10).await;
     client.read().await;
-    assert_eq!(of(&world, "retained_events"), ["{route=\"/e\"} 2"]);
-    assert_eq!(of(&world, "retained_bytes"), [format!("{{route=\"/e\"}} {}", client.body.len())]);
+    assert_eq!(of(&world, "respool_retained_events"), ["{route=\"/e\"} 2"]);
+    assert_eq!(of(&world, "respool_retained_bytes"), [format!("{{route=\"/e\"}} {}", client.body.len())]);
     let age = |world: &World, route: &str| -> f64 {
-        let found = of(world, &format!("window_age_seconds{{route=\"{route}\"}}"));
+        let found = of(world, &format!("respool_window_age_seconds{{route=\"{route}\"}}"));
         found.first().map_or(0.0, |age| age.parse().unwrap())
     };
     assert!((20.0..20.1).contains(&age(&world, "/e")), "{}", age(&world, "/e"));
@@ -138,13 +151,13 @@ async fn what_windows_hold_is_looked_up_when_somebody_reads() {
     seconds(5).await;
     let (_second, mut two) = world.open("/own").await;
     two.events(["a", "b"]).await;
-    assert_eq!(of(&world, "retained_events"), ["{route=\"/e\"} 2", "{route=\"/own\"} 3"]);
+    assert_eq!(of(&world, "respool_retained_events"), ["{route=\"/e\"} 2", "{route=\"/own\"} 3"]);
     assert!((5.0..5.1).contains(&age(&world, "/own")));
     // Bounds hold: of size, and of age also where nothing comes.
     upstream.events(["c", "d", "e"]).await;
     assert_eq!(world.metric("respool_retained_events{route=\"/e\"}"), 4);
     seconds(61).await;
-    assert_eq!(of(&world, "retained_events"), ["{route=\"/own\"} 3"]);
+    assert_eq!(of(&world, "respool_retained_events"), ["{route=\"/own\"} 3"]);
     assert_eq!(age(&world, "/e"), 0.0);
     // ... and where nobody pumps.
     upstream.events(["f"]).await;

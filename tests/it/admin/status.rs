@@ -58,7 +58,7 @@ async fn the_shape_is_what_is_documented() {
             "reload": {
                 "loaded": "number", "loads": "number", "last": "number", "outcome": "text", "faults": [], "waiting": [],
             },
-            "memory": used, "stream_places": used, "lingering": used,
+            "memory": used, "stream_places": used, "lingering": used, "watchers": used,
             "actions": ["text"],
             "totals": sums,
             "routes": { "/e": sums },
