@@ -29,10 +29,7 @@ pub(super) struct Feed {
 
 impl Feed {
     pub(super) fn new() -> Self {
-        Self {
-            latest: watch::Sender::new(Bytes::new()),
-            is_made: Mutex::new(false),
-        }
+        Self { latest: watch::Sender::new(Bytes::new()), is_made: Mutex::new(false) }
     }
 
     /// A body that shows each status from now on; none, if too many look. Who is slow to take them misses some.

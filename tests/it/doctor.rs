@@ -14,8 +14,10 @@ use serde_json::Value;
 
 use super::{command::respool, support::within};
 
+mod secured;
 mod server;
 mod suggest;
+mod terminal;
 mod way;
 
 use server::{Asker, Server};

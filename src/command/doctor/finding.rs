@@ -84,6 +84,12 @@ pub(super) const UNREACHABLE: Kind = wrong(
     "see that something listens there and that this machine may connect to it",
     &[],
 );
+pub(super) const UNTRUSTED: Kind = wrong(
+    "untrusted",
+    "only clients that trust somebody else than this machine does, or ask by another name, can connect",
+    "if its certificate is the right one, set SSL_CERT_FILE to a file with its authority, or give a URL with a name that it is for",
+    &[],
+);
 pub(super) const NO_STREAM: Kind = wrong(
     "no-stream",
     "an EventSource gives up for good on any answer but 200 with Content-Type: text/event-stream",

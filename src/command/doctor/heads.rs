@@ -15,6 +15,10 @@ const LONG: Duration = Duration::from_secs(1);
 pub(super) fn no_stream(visit: &Visit) -> Option<Finding> {
     let Some(head) = &visit.head else {
         return Some(match &visit.end {
+            End::Unreachable(why) if why.contains("invalid peer certificate") => {
+                // What follows is what would be right in a configuration, and the doctor has none.
+                found::UNTRUSTED.seen(why.split("; ").next().unwrap_or(why).to_owned())
+            }
             End::Unreachable(why) => found::UNREACHABLE.seen(why.clone()),
             End::Lost(why) => {
                 found::UNREACHABLE.seen(format!("the connection was lost before an answer: {why}"))

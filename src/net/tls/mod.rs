@@ -60,7 +60,7 @@ pub enum TlsFault {
     },
     /// The system trusts nobody.
     #[error(
-        "no certificates of authorities were found on this system; name a file of them as `ca` in [upstream_tls]"
+        "no certificates of authorities were found on this system; name a file of them as `ca` in [upstream_tls], or as SSL_CERT_FILE in the environment"
     )]
     NoRoots,
     /// TLS itself cannot be set up.

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf, sync::Arc};
 
-use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+use rustls::{CertificateError, ClientConfig, RootCertStore, pki_types::ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
@@ -66,9 +66,37 @@ impl UpstreamTls {
             None => ServerName::try_from(host.to_owned()).map_err(io::Error::other)?,
         };
         let connector = if upgrade { &self.http1 } else { &self.any };
-        let stream = connector.connect(name, stream).await?;
+        let stream = connector.connect(name, stream).await.map_err(Stranger::judged)?;
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         Ok((stream, if is_http2 { Protocol::Http2 } else { Protocol::Http1 }))
+    }
+}
+
+/// Who is there is not who should be, as far as we can tell: `what is wrong; what would be right`.
+#[derive(Debug, thiserror::Error)]
+#[error("{fault}; {remedy}")]
+struct Stranger {
+    fault: rustls::Error,
+    remedy: &'static str,
+}
+
+impl Stranger {
+    /// With the remedy, where there is one on our side.
+    fn judged(fault: io::Error) -> io::Error {
+        let inner = fault.get_ref().and_then(|inner| inner.downcast_ref());
+        let Some(rustls::Error::InvalidCertificate(wrong)) = inner else { return fault };
+        let remedy = match wrong {
+            // The latter by somebody who has a name of one that is trusted, such as an authority that was made again.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                "if it is the right one, name a file with its authority as `ca` in [upstream_tls], or as SSL_CERT_FILE in the environment"
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                "if it is the right one, write a name that it is for as `name` in [upstream_tls]"
+            }
+            _ => return fault,
+        };
+        let wrong = rustls::Error::InvalidCertificate(wrong.clone());
+        io::Error::new(fault.kind(), Self { fault: wrong, remedy })
     }
 }
 

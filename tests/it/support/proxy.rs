@@ -93,6 +93,13 @@ impl Binary {
         Self::start(upstream, &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"")).await
     }
 
+    /// Before this upstream, on a system that trusts the authorities in this file and no others.
+    pub(crate) async fn trusting(authorities: &std::path::Path, upstream: &str) -> Self {
+        let address = free();
+        let shell = format!("unset SSL_CERT_DIR; SSL_CERT_FILE={authorities:?} exec \"$0\" \"$@\"");
+        Self::run(address, &shell, &["--upstream", upstream, "--listen", &address.to_string()]).await
+    }
+
     /// With TLS for clients, and this in its configuration file.
     pub(crate) async fn secured(upstream: SocketAddr, file: &str) -> Self {
         let address = free();

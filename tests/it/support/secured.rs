@@ -30,6 +30,8 @@ impl Authority {
         let folder = std::env::temp_dir().join(folder);
         std::fs::create_dir_all(&folder).unwrap();
         let mut parameters = CertificateParams::new(Vec::new()).unwrap();
+        // Two are two by their names, too.
+        parameters.distinguished_name.push(DnType::CommonName, folder.display().to_string());
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap();
         std::fs::write(folder.join("ca.pem"), issuer.pem()).unwrap();
