@@ -95,15 +95,79 @@ fn flags_and_variables_are_those_of_the_help() {
     let all: BTreeSet<_> = all.filter(|flag| !["--help", "--version"].contains(flag)).collect();
     assert_eq!(had, all);
     // Those of a command are told where it is.
-    let of_doctor = self::help(&["doctor"]);
+    let of_others = self::help(&["doctor"]) + &self::help(&["demo"]);
     let all: BTreeSet<_> =
-        all.into_iter().chain(of_doctor.split_whitespace().filter(|word| word.starts_with("--"))).collect();
+        all.into_iter().chain(of_others.split_whitespace().filter(|word| word.starts_with("--"))).collect();
     for flag in quoted(&prose()).filter(|text| text.starts_with("--")) {
         let flag = flag.split(' ').next().unwrap();
         assert!(
             all.contains(flag) || check.contains(&format!("{flag} ")) || check.contains(&format!("{flag}\n")),
             "{flag}"
         );
+    }
+}
+
+/// The words at the beginning of the lines of a part of a help.
+fn listed<'a>(help: &'a str, part: &str) -> Vec<&'a str> {
+    let lines = help.lines().skip_while(|line| *line != part).skip(1).take_while(|line| !line.is_empty());
+    lines
+        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next())
+        .filter(|word| !word.is_empty())
+        .collect()
+}
+
+/// The other way round: nothing that the help has is kept back here.
+#[test]
+fn each_command_of_the_help_is_told_with_each_of_its_flags() {
+    let general = help(&[]);
+    let commands = listed(&general, "Commands:");
+    assert!(commands.len() >= 6, "{commands:?}");
+    let told = |word: &str| README.split(|c: char| !(c.is_alphanumeric() || c == '-')).any(|had| had == word);
+    let all: BTreeSet<&str> = general.split_whitespace().filter(|word| word.starts_with("--")).collect();
+    for command in commands.iter().filter(|command| **command != "help") {
+        let ways = ["respool", "cargo run --release --"].map(|own| format!("{own} {command}"));
+        assert!(ways.iter().any(|way| README.contains(way)), "respool {command} is not told");
+        let help = help(&[command]);
+        let flags =
+            help.split(|c: char| !(c.is_alphanumeric() || c == '-')).filter(|word| word.starts_with("--"));
+        for flag in flags.filter(|flag| flag.len() > 2 && !all.contains(flag)) {
+            assert!(told(flag), "{flag} of respool {command} is not told");
+        }
+    }
+}
+
+/// What the doctor may find is what the table has, by its codes.
+#[test]
+fn each_finding_of_the_doctor_is_told_and_no_other() {
+    let source = include_str!("../../src/command/doctor/finding.rs");
+    let kinds = source.split(": Kind = ").skip(1).filter_map(|rest| rest.split('"').nth(1));
+    let kinds: BTreeSet<&str> = kinds.collect();
+    assert!(kinds.len() > 10, "{kinds:?}");
+    let missing: Vec<_> = kinds.iter().filter(|kind| !README.contains(&format!("`{kind}`"))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    let rows = README.lines().skip_while(|line| !line.starts_with("| `unreachable`"));
+    let rows = rows.take_while(|line| line.starts_with('|')).filter_map(|row| row.split(" | ").next());
+    for code in rows.flat_map(quoted) {
+        assert!(kinds.contains(code), "{code}");
+    }
+}
+
+/// Each value of a closed label stands in the row of its metric.
+#[test]
+fn each_value_of_a_label_is_told_with_its_metric() {
+    let running = command::start(&["--upstream", "http://127.0.0.1:9", "--config", "deploy/respool.toml"]);
+    let text = command::get(running.admin, "/metrics");
+    for row in table("metric") {
+        for of in quoted(row[0]) {
+            let series =
+                text.lines().filter(|line| line.strip_prefix(of).is_some_and(|rest| rest.starts_with('{')));
+            let labels =
+                series.flat_map(|line| line.split(['{', ',', '}'])).filter_map(|pair| pair.split_once('='));
+            for (name, value) in labels.filter(|(name, _)| !["route", "le", "version"].contains(name)) {
+                let value = value.trim_matches('"').split('_').next().unwrap();
+                assert!(row[1].contains(value), "{name} {value} of {of} is not told");
+            }
+        }
     }
 }
 

@@ -14,10 +14,7 @@ fn on_a_terminal(line: &str) -> Option<(bool, String)> {
     command.args(["--quiet", "--return", "--command", line, "/dev/null"]).stdin(Stdio::null());
     match command.output() {
         Ok(output) => Some((output.status.success(), String::from_utf8(output.stdout).unwrap())),
-        Err(none) if none.kind() == ErrorKind::NotFound => {
-            eprintln!("skipped: script is not installed");
-            None
-        }
+        Err(none) if none.kind() == ErrorKind::NotFound => None,
         Err(fault) => panic!("{fault}"),
     }
 }
@@ -32,7 +29,7 @@ async fn it_shows_its_progress_in_one_line_which_is_gone_when_the_report_comes()
     let run = move |what: &str| on_a_terminal(&format!("{binary} doctor {url} --for 3s --cuts 5 {what}"));
     let runs = move || (run(""), run("2>/dev/null"), run("--json"));
     let (seen, elsewhere, json) = within(async { tokio::task::spawn_blocking(runs).await.unwrap() }).await;
-    let Some((whole, said)) = seen else { return };
+    let Some((whole, said)) = seen else { return eprintln!("skipped: script is not installed") };
     assert!(whole, "{said}");
     let (progress, report) = said.rsplit_once(AFRESH).unwrap();
     let lines: Vec<&str> = progress.split(AFRESH).filter(|line| !line.is_empty()).collect();
