@@ -47,6 +47,7 @@ const SHOWN: &[(&str, &[&str], &str)] = &[
     ("respool_clients_cut_total", &["drain"], "metrics::a_drain_shows"),
     ("respool_clients_cut_total", &["stalled"], "shared::case_12_a_client_that_takes_nothing_is_cut_and_holds_nobody"),
     ("respool_clients_cut_total", &["revoked"], "admission::readmit_cuts_whom_the_upstream_would_let_in_no_more"),
+    ("respool_connections", &[""], "limits::told::a_client_beyond_limits_connections_waits"),
     ("respool_config_loaded_timestamp_seconds", &[""], HANGUP),
     ("respool_draining", &[""], "metrics::a_drain_shows"),
     ("respool_event_bytes_total", &[""], SENT),
