@@ -166,8 +166,9 @@ fn said<'a>(name: &str, all: &BTreeMap<&'a str, (bool, &'a str)>) -> String {
 #[test]
 fn each_of_these_tests_is_there_and_names_what_it_moves() {
     for (family, labels, test) in SHOWN {
-        let (file, name) = test.split_once("::").unwrap();
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/it/{file}.rs"));
+        let (file, name) = test.rsplit_once("::").unwrap();
+        let path = format!("tests/it/{}.rs", file.replace("::", "/"));
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
         let text = fs::read_to_string(&path).unwrap_or_else(|fault| panic!("{test}: {fault}"));
         let all = functions(&text);
         assert!(all.get(name).is_some_and(|(is_test, _)| *is_test), "{test} is no test");
