@@ -93,6 +93,10 @@ fn check_target(request: &Parts) -> Result<(), Fault> {
     if path.len() + request.uri.authority().map_or(0, |authority| authority.as_str().len()) > TARGET {
         return Err(Fault::Target);
     }
+    // The upstream would be asked for it as if it were ours.
+    if request.uri.scheme().is_some_and(|scheme| ![Scheme::HTTP, Scheme::HTTPS].contains(scheme)) {
+        return Err(Fault::Request("the target is of another scheme"));
+    }
     match path.as_bytes().first() {
         Some(b'/') => Ok(()),
         Some(b'*') if path == "*" && request.method == Method::OPTIONS => Ok(()),
@@ -364,6 +368,8 @@ mod tests {
         passes("OPTIONS * 1.1|Host: a");
         refused("GET * 1.1|Host: a", 400, "OPTIONS only");
         refused("GET a:80 1.1|Host: a", 400, "no path");
+        refused("GET ftp://a/b 1.1|Host: a", 400, "another scheme");
+        refused("GET ftp://a/b 1.0", 400, "another scheme");
         refused("CONNECT a:80 1.1|Host: a", 405, "CONNECT");
         passes(&format!("GET /{} 1.1|Host: a", "b".repeat(TARGET - 1)));
         refused(&format!("GET /{} 1.1|Host: a", "b".repeat(TARGET)), 414, "8 KiB");

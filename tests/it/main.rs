@@ -96,6 +96,8 @@ mod post;
 mod presets;
 /// Sessions: one upstream connection for one client, which it finds again.
 mod private;
+/// Raw requests that two readers could read in two ways: refused, or passed on once and the same.
+mod raw;
 /// What `README.md` says holds: its commands, files, keys, numbers and answers.
 mod readme;
 /// Another configuration while clients are served: what changes, what stays, and whom it touches.

@@ -128,12 +128,17 @@ impl Wire {
 
     /// Reads a whole response (an informational one counts as one).
     pub(crate) async fn answer(&mut self, to_head: bool) -> Answer {
-        let mut head = self.head().await;
+        self.try_answer(to_head).await.expect("the connection ended instead of an answer")
+    }
+
+    /// The same; `None` if the connection ended before one began.
+    pub(crate) async fn try_answer(&mut self, to_head: bool) -> Option<Answer> {
+        let mut head = self.try_head().await?;
         let line = head.remove(0);
         let mut answer =
             Answer { line, headers: head, body: Vec::new(), trailers: Vec::new(), end: End::Whole };
         if to_head || answer.status() < 200 || matches!(answer.status(), 204 | 304) {
-            return answer;
+            return Some(answer);
         }
         if answer.header("transfer-encoding").is_some() {
             self.chunks(&mut answer).await;
@@ -143,7 +148,7 @@ impl Wire {
         } else {
             (answer.body, answer.end) = self.rest().await;
         }
-        answer
+        Some(answer)
     }
 
     async fn chunks(&mut self, answer: &mut Answer) {
@@ -212,6 +217,16 @@ impl Wire {
             }
         };
         (std::mem::take(&mut self.ahead), end)
+    }
+
+    /// Reads until that is enough, or the connection ends, however it does. Cancel-safe: what came is kept.
+    pub(crate) async fn rest_or(&mut self, is_enough: impl Fn(&[u8]) -> bool) {
+        while !is_enough(&self.ahead) && self.more().await.unwrap_or(0) > 0 {}
+    }
+
+    /// What was read but not asked for yet.
+    pub(crate) fn ahead(&self) -> &[u8] {
+        &self.ahead
     }
 
     async fn more(&mut self) -> io::Result<usize> {
