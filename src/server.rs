@@ -19,11 +19,14 @@ use crate::{
     net::{Accept, Client, Control, Peer, Protocol, Refuse, Socket},
 };
 
+mod allowance;
+mod frames;
 mod handler;
 mod multiplex;
 mod passage;
 mod places;
 
+use frames::Metered;
 use handler::{Handler, Whence};
 use multiplex::Streams;
 use places::Places;
@@ -240,9 +243,12 @@ where
         let (streams, idle) = (Streams::new(), self.limits.header_timeout);
         let handler =
             multiplex::Handler::new(self.service.clone(), self.drain.clone(), whence, streams.clone());
-        let mut connection = pin!(http2(streams.clone()).serve_connection(TokioIo::new(client), handler));
+        let client = TokioIo::new(Metered::new(client));
+        let mut connection = pin!(http2(streams.clone()).serve_connection(client, handler));
+        let mut given_up = pin!(streams.given_up_too_often());
         tokio::select! {
             ended = connection.as_mut() => return note(ended),
+            () = given_up.as_mut() => return note_given_up(),
             () = self.drain.begun() => {}
             () = streams.idle(idle) => {}
         }
@@ -250,6 +256,7 @@ where
         connection.as_mut().graceful_shutdown();
         tokio::select! {
             ended = connection => note(ended),
+            () = given_up => note_given_up(),
             // A client need not answer to that.
             () = streams.idle(idle) => {}
             () = self.drain.over() => {}
@@ -261,6 +268,13 @@ fn note(ended: hyper::Result<()>) {
     if let Err(fault) = ended {
         tracing::debug!(error = %fault, "a connection broke");
     }
+}
+
+fn note_given_up() {
+    tracing::debug!(
+        error = "more requests were given up by their client than are taken",
+        "a connection broke"
+    );
 }
 
 /// Whether accepting failed for this one client's sake, so that the next one can be accepted at once.

@@ -11,13 +11,14 @@ use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, header}
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::{
-    sync::watch,
+    sync::{Notify, watch},
     time::{Instant, Sleep, sleep_until, timeout},
 };
 use tower::{Service, ServiceExt as _};
 
 use super::{
     Witness,
+    allowance::Allowance,
     handler::Whence,
     passage::{Passage, Passing},
 };
@@ -26,6 +27,13 @@ use crate::{
     drain::Drain,
     net::{BoxFuture, Control},
 };
+
+/// The requests that a client of HTTP/2 may give up at once before they are answered: as many as a page that is left may
+/// have open. Each costs it a few bytes, and us a request to the upstream; and since it is over then, the number of those
+/// that may be open is no limit.
+const GIVEN_UP: u32 = 100;
+/// And one more after each of these: ten a second.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// What answers of HTTP/1 say of their connection, and HTTP/2 knows no word for.
 const OF_A_CONNECTION: [HeaderName; 5] = [
@@ -45,6 +53,9 @@ struct Inner {
     open: watch::Sender<usize>,
     /// The stream whose request was handed to the service, and whose task was not begun yet.
     next: Mutex<Option<Stream>>,
+    /// How many more requests the client may give up before they are answered.
+    given_up: Mutex<Allowance>,
+    too_often: Notify,
 }
 
 /// One stream: what its request may ask of it, and what is on its way.
@@ -56,7 +67,18 @@ struct Stream {
 
 impl Streams {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Inner { open: watch::Sender::new(0), next: Mutex::new(None) }))
+        Self(Arc::new(Inner {
+            open: watch::Sender::new(0),
+            next: Mutex::new(None),
+            given_up: Mutex::new(Allowance::new(GIVEN_UP, AGAIN, Instant::now())),
+            too_often: Notify::new(),
+        }))
+    }
+
+    /// Resolves when the client has given up more requests than it may. Cancel-safe. The future owns what it needs.
+    pub(super) fn given_up_too_often(&self) -> impl Future<Output = ()> + Send + use<> {
+        let inner = self.0.clone();
+        async move { inner.too_often.notified().await }
     }
 
     /// Resolves when no stream was open for `limit`. Cancel-safe. The future owns what it needs.
@@ -95,6 +117,34 @@ where
                 None => task.await,
             }
         });
+    }
+}
+
+/// A request that has no answer yet. Dropped before it has one, it was given up.
+struct Asked(Option<Arc<Inner>>);
+
+impl Asked {
+    /// A client that waits for its answers may ask as often as it likes.
+    fn answered(mut self) {
+        if let Some(inner) = self.0.take() {
+            inner.allowance().give(1);
+        }
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if let Some(inner) = &self.0
+            && !inner.allowance().take(Instant::now())
+        {
+            inner.too_often.notify_one();
+        }
+    }
+}
+
+impl Inner {
+    fn allowance(&self) -> std::sync::MutexGuard<'_, Allowance> {
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -192,8 +242,11 @@ where
         request.extensions_mut().insert(control);
         let to_head = request.method() == Method::HEAD;
         let answered = S::clone(&self.service).oneshot(request);
+        let asked = Asked(Some(self.streams.0.clone()));
         Box::pin(async move {
-            let mut response = answered.await.map_err(Into::into)?;
+            let answer = answered.await;
+            asked.answered();
+            let mut response = answer.map_err(Into::into)?;
             strip(response.headers_mut());
             let bodiless =
                 to_head || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);

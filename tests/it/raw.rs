@@ -3,6 +3,8 @@
 
 mod alone;
 mod behind;
+mod flooded;
+mod floods;
 mod recorder;
 mod strict;
 mod table;

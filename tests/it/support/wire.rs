@@ -229,6 +229,11 @@ impl Wire {
         &self.ahead
     }
 
+    /// The same, and it is asked for now.
+    pub(crate) fn take_ahead(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.ahead)
+    }
+
     async fn more(&mut self) -> io::Result<usize> {
         self.io.read_buf(&mut self.ahead).await
     }
