@@ -5,6 +5,7 @@ mod alone;
 mod behind;
 mod flooded;
 mod floods;
+mod mutated;
 mod recorder;
 mod strict;
 mod table;

@@ -255,6 +255,16 @@ impl Lines<'_> {
             }
         }
         loop {
+            if !self.is_strict() {
+                // hyper ends the lines of trailers at CRLF alone, whatever they say; nothing of them is passed on unread.
+                let rest = &self.bytes[self.at..];
+                let Some(end) = rest.windows(2).position(|two| two == b"\r\n") else { return Ok(None) };
+                self.at += end + 2;
+                if end == 0 {
+                    return Ok(Some(body));
+                }
+                continue;
+            }
             match self.chunk_line()? {
                 None => return Ok(None),
                 Some(line) if line.is_empty() => return Ok(Some(body)),
