@@ -36,6 +36,8 @@ pub(crate) struct Row {
     pub(crate) unit: &'static str,
     /// What it may be at most; without one it is shown for information.
     pub(crate) limit: Option<f64>,
+    /// No noise of the machine changes it.
+    pub(crate) is_count: bool,
     pub(crate) values: Vec<f64>,
 }
 
@@ -45,8 +47,10 @@ impl Row {
         self.values[middle]
     }
 
-    fn is_over(&self) -> bool {
-        self.limit.is_some_and(|limit| self.median() > limit)
+    /// Whether it is more than so many times its limit; a count may not be more than the limit itself.
+    fn is_over(&self, times: f64) -> bool {
+        let times = if self.is_count { 1.0 } else { times };
+        self.limit.is_some_and(|limit| self.median() > limit * times)
     }
 }
 
@@ -57,22 +61,32 @@ pub(crate) struct Table(Vec<Row>);
 impl Table {
     /// Adds one round's value.
     pub(crate) fn add(&mut self, what: &'static str, unit: &'static str, limit: Option<f64>, value: f64) {
-        let at = self.0.iter().position(|row| row.what == what).unwrap_or_else(|| {
-            self.0.push(Row { what, unit, limit, values: Vec::new() });
-            self.0.len() - 1
-        });
-        let values = &mut self.0[at].values;
-        values.insert(values.partition_point(|&other| other < value), value);
+        self.row(what, unit, limit, value);
     }
 
-    /// Prints the medians, and says whether every limit holds.
-    pub(crate) fn print(&self) -> bool {
+    /// The same for what is counted, and not measured.
+    pub(crate) fn count(&mut self, what: &'static str, unit: &'static str, limit: f64, value: f64) {
+        self.row(what, unit, Some(limit), value).is_count = true;
+    }
+
+    fn row(&mut self, what: &'static str, unit: &'static str, limit: Option<f64>, value: f64) -> &mut Row {
+        let at = self.0.iter().position(|row| row.what == what).unwrap_or_else(|| {
+            self.0.push(Row { what, unit, limit, is_count: false, values: Vec::new() });
+            self.0.len() - 1
+        });
+        let row = &mut self.0[at];
+        row.values.insert(row.values.partition_point(|&other| other < value), value);
+        row
+    }
+
+    /// Prints the medians, and says whether each is within so many times its limit.
+    pub(crate) fn print(&self, times: f64) -> bool {
         println!("{:62} {:>9} {:>19} {:>7}", "", "median", "min to max", "limit");
         for row in &self.0 {
             let (least, most) = (row.values[0], row.values[row.values.len() - 1]);
             let spread = format!("{least:.2} to {most:.2}");
             let limit = row.limit.map_or(String::new(), |limit| limit.to_string());
-            let verdict = if row.is_over() { "OVER" } else { "" };
+            let verdict = if row.is_over(1.0) { "OVER" } else { "" };
             let (what, unit) = (row.what, row.unit);
             println!(
                 "{:62} {:>9.2} {spread:>19} {limit:>7} {verdict}",
@@ -80,6 +94,6 @@ impl Table {
                 row.median()
             );
         }
-        !self.0.iter().any(Row::is_over)
+        !self.0.iter().any(|row| row.is_over(times))
     }
 }

@@ -4,7 +4,8 @@ use std::{
     env, fs,
     io::{BufRead as _, BufReader},
     net::SocketAddr,
-    process::{Child, Command, Stdio},
+    process::{self, Child, Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -21,7 +22,36 @@ pub(crate) struct World {
 }
 
 /// A process that ends with us.
-struct Program(Child);
+pub(crate) struct Program(Child);
+
+impl Program {
+    /// The real program with this configuration and a log of this level, and where it listens: for clients, and to tell of
+    /// itself.
+    pub(crate) fn respool(config: &str, level: &str) -> (Self, [SocketAddr; 2]) {
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+        let name =
+            format!("respool-bench-{}-{}.toml", process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
+        let file = env::temp_dir().join(name);
+        fs::write(&file, config).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_respool"));
+        let command = command.args(["--log", level, "--config"]).arg(&file).stderr(Stdio::piped());
+        let mut program = Self(command.spawn().unwrap());
+        let mut log = BufReader::new(program.0.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let mut next = || log.find_map(|line| address(&line)).expect("respool says where it listens");
+        let addresses = [next(), next()];
+        fs::remove_file(&file).unwrap();
+        // Whatever goes wrong there shows here.
+        let is_wrong = |line: &String| ["WARN", "ERROR"].iter().any(|level| line.contains(level));
+        thread::spawn(move || log.filter(is_wrong).for_each(|line| eprintln!("{line}")));
+        (program, addresses)
+    }
+
+    /// Its memory, in bytes, when it has done what it was about.
+    pub(crate) fn memory(&self) -> f64 {
+        thread::sleep(Duration::from_millis(200));
+        measure::memory(self.0.id())
+    }
+}
 
 impl Drop for Program {
     fn drop(&mut self) {
@@ -55,7 +85,6 @@ impl World {
     /// The same, with a log of this level for each part.
     pub(crate) fn logging(window: u64, level: &str) -> Self {
         let source = Source::start();
-        let config = env::temp_dir().join(format!("respool-bench-{}.toml", source.address.port()));
         let text = format!(
             r#"
 listen = "127.0.0.1:0"
@@ -75,18 +104,8 @@ ephemeral = ["heartbeat"]
 "#,
             source.address
         );
-        fs::write(&config, text).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_respool"));
-        let command = command.args(["--log", level, "--config"]).arg(&config).stderr(Stdio::piped());
-        let mut program = Program(command.spawn().unwrap());
-        let mut log = BufReader::new(program.0.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let mut next = || log.find_map(|line| address(&line)).expect("respool says where it listens");
-        let (address, admin) = (next(), Some(next()));
-        fs::remove_file(&config).unwrap();
-        // Whatever goes wrong there shows here.
-        let is_wrong = |line: &String| ["WARN", "ERROR"].iter().any(|level| line.contains(level));
-        thread::spawn(move || log.filter(is_wrong).for_each(|line| eprintln!("{line}")));
-        Self { program, address, admin, source, load: Load::new() }
+        let (program, [address, admin]) = Program::respool(&text, level);
+        Self { program, address, admin: Some(admin), source, load: Load::new() }
     }
 
     /// Adds clients that have everything so far.
@@ -155,8 +174,7 @@ ephemeral = ["heartbeat"]
 
     /// The memory of the program, in bytes.
     pub(crate) fn memory(&self) -> f64 {
-        thread::sleep(Duration::from_millis(200));
-        measure::memory(self.program.0.id())
+        self.program.memory()
     }
 }
 
