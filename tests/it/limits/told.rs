@@ -53,7 +53,12 @@ impl Told {
         let (go, gone) = watch::channel(true);
         let (admin, origin) = (free(), server(gone).await);
         let file = format!("upstream = 'http://{}'\nadmin = '{admin}'\n{configuration}", origin.address);
-        Self { binary: Binary::with_file(&file).await, admin, origin: Some(origin), go }
+        let binary = Binary::with_file(&file).await;
+        // It listens there a moment later.
+        while tokio::net::TcpStream::connect(admin).await.is_err() {
+            sleep(Duration::from_millis(5)).await;
+        }
+        Self { binary, admin, origin: Some(origin), go }
     }
 
     /// A client that has asked.
