@@ -127,6 +127,24 @@ async fn who_speaks_no_tls_harms_nobody_and_is_told() {
 }
 
 #[tokio::test]
+async fn who_speaks_tls_to_the_plain_port_is_refused_and_harms_nobody() {
+    within(async {
+        let authority = Authority::new();
+        let origin = Origin::saying(OK).await;
+        let binary = Binary::to(origin.address).await;
+        for protocols in [&["h2", "http/1.1"][..], &[]] {
+            assert!(authority.connect(binary.address, protocols).await.is_err());
+        }
+        // How a handshake begins.
+        let answer = binary.connect().await.ask(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03").await;
+        assert_eq!(answer.status(), 400, "{answer:?}");
+        assert_eq!(binary.connect().await.ask(GET).await.text(), "ok");
+        assert_eq!(origin.heads().len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_new_certificate_is_shown_to_new_clients_and_a_bad_one_to_nobody() {
     within(async {
         let (authority, successor) = (Authority::new(), Authority::new());

@@ -218,7 +218,9 @@ async fn an_upstream_that_is_not_who_it_should_be_is_a_502_and_the_log_says_why(
         authority.sign("up", &["localhost"]);
         authority.sign("elsewhere", &["elsewhere.example"]);
         other.sign("up", &["localhost"]);
+        authority.sign_until("expired", &["localhost"], 2020);
         for (acceptor, why) in [
+            (authority.acceptor("expired", &["h2"], false), "certificate expired"),
             (other.acceptor("up", &["h2"], false), "invalid peer certificate"),
             (authority.acceptor("elsewhere", &["h2"], false), "not valid for name"),
         ] {
