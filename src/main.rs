@@ -221,7 +221,7 @@ fn run(arguments: Run) -> Result<ExitCode, Box<dyn Error>> {
         return Ok(ExitCode::from(WRONG));
     }
     let flags = Flags { upstream, listen, admin, config };
-    let config = match Config::load(&flags, &env) {
+    let config = match Config::load_inspected(&flags, &env) {
         Ok(config) => config,
         Err(faults) => {
             // Without a standard error there is nobody to tell; the exit code still does.
@@ -229,8 +229,8 @@ fn run(arguments: Run) -> Result<ExitCode, Box<dyn Error>> {
             return Ok(ExitCode::from(WRONG));
         }
     };
-    let (certificates, dial) = match (config.certificates(), config.dialer()) {
-        (Ok(certificates), Ok(dial)) => (certificates, dial),
+    let certificates = match (config.certificates(), config.upstream_certificates()) {
+        (Ok(front), Ok(upstream)) => command::run::Secrets { front, upstream },
         (Err(fault), _) | (_, Err(fault)) => {
             say(&fault);
             return Ok(ExitCode::from(WRONG));
@@ -238,6 +238,7 @@ fn run(arguments: Run) -> Result<ExitCode, Box<dyn Error>> {
     };
     let serve = async move {
         let drain = Drain::new(config.drain_time);
+        let dial = config.dialer(certificates.upstream.clone());
         let app = App::new(&config, dial, Dice::new()?, Metrics::new(), drain);
         let sources = Sources { flags, env };
         Ok::<_, Box<dyn Error>>(command::run::run(&config, sources, app, certificates).await?)

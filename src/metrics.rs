@@ -46,7 +46,7 @@ pub struct Metrics {
     pub reloads: Counts<Reload>,
     /// When the configuration in force was loaded, in seconds of the Unix epoch.
     pub loaded: Level,
-    /// New certificates in the files of what clients are shown.
+    /// New certificates in the files of TLS, with clients and with the upstream.
     pub certificates: Counts<Renewal>,
     /// Requests that are held while the upstream is away.
     pub outages: Outages,

@@ -33,8 +33,8 @@ pub fn run(
 ) -> io::Result<bool> {
     match said(flags, env, say) {
         Ok((config, said)) => {
-            // What its files hold is as much of it as what it says itself.
-            if let Err(fault) = config.certificates().and(config.dialer().map(drop)) {
+            // What is wrong with no file that it names.
+            if let Err(fault) = config.certificates().and(config.upstream_certificates().map(drop)) {
                 writeln!(err, "{fault}")?;
                 return Ok(false);
             }
@@ -53,6 +53,8 @@ fn said(flags: &Flags, env: &Env<'_>, say: &Say) -> Result<(Config, String), Fau
     let file = config::read(flags, env)?;
     let file = file.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
     let config = Config::resolve(flags, env, file)?;
+    // What its files hold is as much of it as what it says itself.
+    config.inspect(file)?;
     let said = match say {
         Say::Ok => "ok\n".to_owned(),
         Say::Effective => config::effective(flags, env, file)?,

@@ -7,13 +7,13 @@ use std::{
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    task::spawn_blocking,
+    task::{JoinError, spawn_blocking},
     time::sleep,
 };
 
 use crate::{
     app::App,
-    config::{self, Config, Faults, Flags},
+    config::{self, Config, Fault, Faults, Flags, Place},
     metrics::Reload,
 };
 
@@ -60,6 +60,13 @@ pub(super) struct Reloader {
 /// The file's name and its text, or why there is none.
 type Read = Result<(String, String), Faults>;
 
+/// That nobody knows whether a configuration is right, which is as good as wrong.
+fn unfinished(place: Place, panic: &JoinError) -> Faults {
+    let message = format!("the configuration could not be judged: {panic}");
+    let remedy = "this is not of your making: report it, with the file, and write it as it was".to_owned();
+    Faults::new(vec![Fault { place, message, remedy }], "")
+}
+
 impl Reloader {
     pub(super) fn new(sources: Sources, app: App, config: Config) -> Self {
         Self { sources, app, started: config.clone(), loaded: config, seen: None }
@@ -72,23 +79,22 @@ impl Reloader {
         let reloads = async {
             self.begin().await;
             loop {
-                let due = self.loaded.reload;
-                let look = async {
-                    match due {
-                        Some(time) => sleep(time).await,
-                        None => std::future::pending().await,
-                    }
-                };
-                tokio::select! {
-                    // `None` is never: there will always be another signal.
-                    _ = hangups.recv() => self.hung_up().await,
-                    () = look => self.look().await,
-                }
+                self.turn(hangups.recv()).await;
             }
         };
         tokio::select! {
             () = drained => {}
             () = reloads => {}
+        }
+    }
+
+    /// Waits for a signal or another file, whatever comes first, and acts on it. A signal is not kept waiting by a file
+    /// that is being written.
+    async fn turn<T>(&mut self, hangup: impl Future<Output = T>) {
+        tokio::select! {
+            // What the signal brings matters to nobody: there will always be another one.
+            _ = hangup => self.hung_up().await,
+            read = self.changed() => self.load(read).await,
         }
     }
 
@@ -112,11 +118,22 @@ impl Reloader {
         }
     }
 
-    /// Loads the file if it has changed since it was looked at last.
-    async fn look(&mut self) {
+    /// The file, once it has changed and stays as it is. Dropping the future forgets nothing.
+    async fn changed(&self) -> Read {
+        let Some(due) = self.loaded.reload else { return std::future::pending().await };
+        loop {
+            sleep(due).await;
+            if let Some(read) = self.look().await {
+                return read;
+            }
+        }
+    }
+
+    /// The file, if it has changed since it was looked at last: as it stays.
+    async fn look(&self) -> Option<Read> {
         let mut read = self.read().await;
         if read == self.seen {
-            return;
+            return None;
         }
         loop {
             sleep(SETTLED).await;
@@ -127,27 +144,28 @@ impl Reloader {
             read = again;
         }
         // Back to what it was: nothing to load.
-        if let Some(read) = read.filter(|read| Some(read) != self.seen.as_ref()) {
-            self.load(read).await;
-        }
+        read.filter(|read| Some(read) != self.seen.as_ref())
     }
 
     /// What is in the file now; `None` where there is none.
     async fn read(&self) -> Option<Read> {
         let sources = self.sources.clone();
         // A file system may be slow.
-        let read = spawn_blocking(move || config::read(&sources.flags, &sources.env)).await.ok()?;
-        read.transpose()
+        let read = spawn_blocking(move || config::read(&sources.flags, &sources.env)).await;
+        read.unwrap_or_else(|panic| Err(unfinished(Place::Nowhere, &panic))).transpose()
     }
 
     async fn judge(&self, read: &Read) -> Result<Config, Faults> {
         let ((name, text), sources) = (read.clone()?, self.sources.clone());
-        let resolve = move || Config::resolve(&sources.flags, &sources.env, Some((&name, &text)));
+        let place = Place::Whole(name.clone());
+        let resolve = move || {
+            let file = Some((name.as_str(), text.as_str()));
+            let config = Config::resolve(&sources.flags, &sources.env, file)?;
+            config.inspect(file)?;
+            Ok(config)
+        };
         // It reads the files that it names.
-        spawn_blocking(resolve).await.unwrap_or_else(|panic| {
-            tracing::error!(%panic, "the configuration could not be judged");
-            Ok(self.loaded.clone())
-        })
+        spawn_blocking(resolve).await.unwrap_or_else(|panic| Err(unfinished(place, &panic)))
     }
 
     async fn load(&mut self, read: Read) {
@@ -227,6 +245,12 @@ mod tests {
         }
     }
 
+    async fn look(reloader: &mut Reloader) {
+        if let Some(read) = reloader.look().await {
+            reloader.load(read).await;
+        }
+    }
+
     fn outcome(reloader: &Reloader) -> (u64, Outcome) {
         let state = reloader.app.record().state();
         (state.loads, state.last.outcome.clone())
@@ -247,7 +271,7 @@ mod tests {
             file.write("forwarded = true\nhost = 'upstream'\n");
             file
         });
-        reloader.look().await;
+        look(&mut reloader).await;
         let _file = writer.await.unwrap();
         assert_eq!(outcome(&reloader), (2, Outcome::Loaded));
         assert!(reloader.loaded.forward.forwarded, "not of a file in the middle of being written");
@@ -264,7 +288,7 @@ mod tests {
             file.write("forwarded = false\n");
             file
         });
-        reloader.look().await;
+        look(&mut reloader).await;
         let _file = writer.await.unwrap();
         assert_eq!(outcome(&reloader), (1, Outcome::Loaded));
         assert_eq!(reloader.app.metrics().reloads.get(Reload::Unchanged), 0);
@@ -284,14 +308,52 @@ mod tests {
         reloader.begin().await;
         file.write("forwarded = 7\n");
         for _ in 0..3 {
-            reloader.look().await;
+            look(&mut reloader).await;
         }
         let (loads, outcome) = outcome(&reloader);
         let Outcome::Refused(faults) = outcome else { panic!("{outcome:?}") };
         assert!(loads == 1 && faults[0].contains(".toml:3:13: "), "{faults:?}");
         assert_eq!(reloader.app.metrics().reloads.get(Reload::Refused), 1);
         file.write("forwarded = false\n");
-        reloader.look().await;
+        look(&mut reloader).await;
         assert_eq!(super::tests::outcome(&reloader), (1, Outcome::Unchanged));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_signal_is_acted_on_at_once_while_the_file_is_being_written() {
+        let (mut reloader, file) = reloader("busy");
+        reloader.begin().await;
+        let writer = tokio::spawn(async move {
+            for n in 0.. {
+                file.write(&format!("forwarded = true\n#{n}\n"));
+                sleep(SETTLED / 3).await;
+            }
+        });
+        // In the middle of a look that has found another file, and finds another one each time.
+        let hangup = sleep(Duration::from_secs(5) + SETTLED * 10);
+        let turn = tokio::time::timeout(Duration::from_secs(60), reloader.turn(hangup)).await;
+        assert!(turn.is_ok(), "the signal waits for the file");
+        assert_eq!(outcome(&reloader), (2, Outcome::Loaded));
+        writer.abort();
+        let _ = writer.await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_could_not_be_judged_is_refused_and_changes_nothing() {
+        let (mut reloader, file) = reloader("panic");
+        reloader.begin().await;
+        reloader.sources.env = |_| panic!("as if a file had been misread");
+        file.write("forwarded = true\n");
+        reloader.hung_up().await;
+        let (loads, outcome) = outcome(&reloader);
+        let Outcome::Refused(faults) = outcome else { panic!("{outcome:?}") };
+        let told = "panic.toml: the configuration could not be judged: ";
+        assert!(loads == 1 && faults[0].contains(told), "{faults:?}");
+        assert_eq!(reloader.app.metrics().reloads.get(Reload::Refused), 1);
+        assert!(!reloader.loaded.forward.forwarded);
+        // The next one that can be judged is loaded.
+        reloader.sources.env = |_| None;
+        reloader.hung_up().await;
+        assert_eq!(super::tests::outcome(&reloader), (2, Outcome::Loaded));
     }
 }

@@ -17,7 +17,10 @@ use crate::{
     app::App,
     config::Config,
     drain::{self, Drain, Signals},
-    net::{Address, Listener, Sockets, tls::Certificates},
+    net::{
+        Address, Listener, Sockets,
+        tls::{Certificates, UpstreamTls},
+    },
     server::{Limits, Server},
 };
 
@@ -25,6 +28,15 @@ use super::reload::{self, Reloader, Sources};
 
 /// How many may ask about the program at a time: a few probes and scrapers, nobody's load.
 const ADMIN_CONNECTIONS: usize = 64;
+
+/// What is in files of TLS, as far as TLS is spoken.
+#[derive(Debug)]
+pub struct Secrets {
+    /// What clients are shown.
+    pub front: Option<Certificates>,
+    /// How the upstream is recognised, and what it is shown.
+    pub upstream: Option<UpstreamTls>,
+}
 
 /// Why nothing is served.
 #[derive(Debug, thiserror::Error)]
@@ -67,25 +79,21 @@ fn remedy(fault: &io::Error) -> &'static str {
 /// # Errors
 ///
 /// When an address cannot be listened on; nobody was served then.
-pub async fn run(
-    config: &Config,
-    sources: Sources,
-    app: App,
-    certificates: Option<Certificates>,
-) -> Result<(), RunError> {
+pub async fn run(config: &Config, sources: Sources, app: App, secrets: Secrets) -> Result<(), RunError> {
     // First: a signal that comes while we start must find somebody who hears it.
     let signals = drain::signals().map_err(RunError::Signals)?;
     let hangups = reload::signals().map_err(RunError::Signals)?;
     let mut sockets = Sockets::from_env().map_err(RunError::Handed)?;
     let mut listeners = Vec::new();
+    let Secrets { front, upstream } = secrets;
     for address in &config.listen {
-        listeners.extend(listen(address, &mut sockets, certificates.as_ref())?);
+        listeners.extend(listen(address, &mut sockets, front.as_ref())?);
     }
     let ready = Arc::new(AtomicBool::new(true));
     // Shows to the end that it is not ready any more, and is not waited for.
     let admin_drain = Drain::new(Duration::ZERO);
     if let Some(address) = &config.admin {
-        let found = listen(address, &mut sockets, certificates.as_ref())?;
+        let found = listen(address, &mut sockets, front.as_ref())?;
         let limits = Limits { connections: ADMIN_CONNECTIONS, ..Limits::default() };
         let admin = admin(config, &app, ready.clone());
         tokio::spawn(admin.remember());
@@ -94,8 +102,12 @@ pub async fn run(
             tokio::spawn(server.clone().run(listener));
         }
     }
-    if let Some(certificates) = certificates {
-        tokio::spawn(renewal::watch(certificates, app.metrics().certificates.clone()));
+    let renewals = &app.metrics().certificates;
+    if let Some(front) = front {
+        tokio::spawn(renewal::watch_front(front, renewals.clone()));
+    }
+    if let Some(upstream) = upstream {
+        tokio::spawn(renewal::watch_upstream(upstream, renewals.clone()));
     }
     warn(config, None);
     reload::show_time(&app);

@@ -84,9 +84,11 @@ pub(super) struct Tls {
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table, such as { ca = \"file.pem\" }")]
 pub(super) struct UpstreamTls {
-    /// The certificates of the authorities that are trusted: a file in PEM. By default those that the system trusts.
+    /// The certificates of the authorities that are trusted: a file in PEM, which is read again when it changes.
+    /// By default those that the system trusts.
     pub(super) ca: Option<Spanned<Text>>,
-    /// What it is shown where it asks who we are: a file in PEM. By default nothing.
+    /// What it is shown where it asks who we are: a file in PEM, which is read again when it changes. By default
+    /// nothing.
     pub(super) certificate: Option<Spanned<Text>>,
     /// The private key of that.
     pub(super) key: Option<Spanned<Text>>,

@@ -131,6 +131,19 @@ impl Config {
         Self::resolve(flags, env, file.as_ref().map(|(name, text)| (name.as_str(), text.as_str())))
     }
 
+    /// The same, with the files of TLS inspected that it names.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong, with those files if with nothing else.
+    pub fn load_inspected(flags: &Flags, env: &Env<'_>) -> Result<Self, Faults> {
+        let file = read(flags, env)?;
+        let file = file.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
+        let config = Self::resolve(flags, env, file)?;
+        config.inspect(file)?;
+        Ok(config)
+    }
+
     /// Resolves flags, environment, and a file given by its name and text. Reads nothing but the files that
     /// `pin_headers` name.
     ///
@@ -168,21 +181,48 @@ impl Config {
     ///
     /// What is wrong with a file.
     pub fn certificates(&self) -> Result<Option<Certificates>, TlsFault> {
-        let speaks_tls = self.listen.iter().chain(&self.admin).any(Address::speaks_tls);
-        self.tls.clone().filter(|_| speaks_tls).map(Certificates::load).transpose()
+        self.tls.clone().filter(|_| self.speaks_tls()).map(Certificates::load).transpose()
     }
 
-    /// What connects to the upstream, with what it is recognised by read from its files.
+    /// How the upstream is recognised, by what is in its files, where TLS is spoken with it.
     ///
     /// # Errors
     ///
     /// What is wrong with a file.
-    pub fn dialer(&self) -> Result<Arc<dyn Dial>, TlsFault> {
-        let tls = match &self.upstream {
-            Upstream::Https(_) => Some(UpstreamTls::load(&self.upstream_tls)?),
-            Upstream::Http(_) | Upstream::Unix(_) => None,
-        };
-        Ok(Arc::new(Dialer { upstream: self.upstream.clone(), tls, http2: self.upstream_http2 }))
+    pub fn upstream_certificates(&self) -> Result<Option<UpstreamTls>, TlsFault> {
+        match &self.upstream {
+            Upstream::Https(_) => UpstreamTls::load(&self.upstream_tls).map(Some),
+            Upstream::Http(_) | Upstream::Unix(_) => Ok(None),
+        }
+    }
+
+    /// What connects to the upstream, and recognises it by this.
+    #[must_use]
+    pub fn dialer(&self, tls: Option<UpstreamTls>) -> Arc<dyn Dial> {
+        Arc::new(Dialer { upstream: self.upstream.clone(), tls, http2: self.upstream_http2 })
+    }
+
+    /// Whether TLS is spoken with anybody who comes in.
+    fn speaks_tls(&self) -> bool {
+        self.listen.iter().chain(&self.admin).any(Address::speaks_tls)
+    }
+
+    /// Reads the files of TLS that are in use, and that this file, of which the configuration is, names.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with them, each at the key that names it.
+    pub fn inspect(&self, file: Option<(&str, &str)>) -> Result<(), Faults> {
+        let Some((name, text)) = file else { return Ok(()) };
+        let found = Found::default();
+        let source = Source { name, text, found: &found };
+        if let Some(file) = shape::read(source) {
+            tls::files(source, &file, self);
+        }
+        match found.count() {
+            0 => Ok(()),
+            _ => Err(Faults::new(found.faults(), text)),
+        }
     }
 }
 

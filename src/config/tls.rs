@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use super::{
+    Config,
     fault::{Place, wrong},
     file::File,
     source::{Source, Table},
@@ -11,7 +12,7 @@ use super::{
 };
 use crate::net::{
     Address, Upstream,
-    tls::{Files, UpstreamFiles},
+    tls::{Files, TlsFault, UpstreamFiles},
 };
 
 /// What clients are shown, if anything.
@@ -40,6 +41,31 @@ pub(super) fn upstream(source: Source<'_>, file: &File) -> UpstreamFiles {
         ca: written.ca.as_ref().map(path),
         own: pair(source, "upstream_tls", written.certificate.as_ref(), written.key.as_ref()),
         name,
+    }
+}
+
+/// Notes what is wrong with the files that are in use, each at the key that names it.
+pub(super) fn files(source: Source<'_>, file: &File, config: &Config) {
+    let note = |written: Option<&Spanned<Text>>, fault: Option<TlsFault>| {
+        if let (Some(written), Some(fault)) = (written, fault) {
+            // An error of these says what is wrong, `;`, and what would be right.
+            let said = fault.to_string();
+            let (message, remedy) = said.rsplit_once("; ").unwrap_or((&said, "name another file"));
+            source.refuse(wrong(message, remedy), written.span());
+        }
+    };
+    let both = |files: Option<&Files>| files.map_or([None, None], Files::faults);
+    if config.speaks_tls() {
+        let [certificate, key] = both(config.tls.as_ref());
+        note(file.tls.certificate.as_ref(), certificate);
+        note(file.tls.key.as_ref(), key);
+    }
+    if matches!(config.upstream, Upstream::Https(_)) {
+        let (written, files) = (&file.upstream_tls, &config.upstream_tls);
+        let [certificate, key] = both(files.own.as_ref());
+        note(written.ca.as_ref(), files.ca_fault());
+        note(written.certificate.as_ref(), certificate);
+        note(written.key.as_ref(), key);
     }
 }
 

@@ -83,7 +83,7 @@ impl Global {
             certificates: counts(
                 to,
                 "respool_certificate_renewals",
-                "New certificates in the files of what clients are shown: failed says that they are shown the former one",
+                "New certificates in the files of TLS, with clients and with the upstream: failed says that the former ones stay",
             ),
         }
     }

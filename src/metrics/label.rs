@@ -228,9 +228,9 @@ label! {
 label! {
     /// What became of a new certificate.
     Renewal, "result" {
-        /// New clients are shown it.
+        /// New connections use it.
         Done = "done",
-        /// It cannot be used: they are shown the former one.
+        /// It cannot be used: the former one stays.
         Failed = "failed",
     }
 }

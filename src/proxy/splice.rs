@@ -102,10 +102,12 @@ impl Splice {
         let former = self.shared.settings.get();
         let routes = former.routes.followed_by(routes);
         self.shared.tell_registry(&routes);
-        if !former.routes.admit_as(&routes) {
+        let is_admitted_alike = former.routes.admit_as(&routes);
+        self.shared.settings.set(Settings::new(routes, stumbling, &self.shared.metrics));
+        // After that: whoever comes from now on comes to the new routes.
+        if !is_admitted_alike {
             self.shared.admissions.forget();
         }
-        self.shared.settings.set(Settings::new(routes, stumbling, &self.shared.metrics));
         self.pin();
     }
 
@@ -159,6 +161,8 @@ impl Service<Request<Relay>> for Splice {
     }
 
     fn call(&mut self, request: Request<Relay>) -> Self::Future {
+        // Before: who comes with the routes of before came before they were others.
+        let came = now();
         let settings = self.shared.settings.get();
         let Some(route) = settings.routes.find(request.uri().path()).cloned() else {
             return self.pass(request);
@@ -175,7 +179,7 @@ impl Service<Request<Relay>> for Splice {
             let answer = self.pass(Request::from_parts(parts, body));
             return if asks { allowing(answer) } else { answer };
         }
-        let call = Call::new(self.inner.clone(), self.shared.clone(), settings, route, request);
+        let call = Call::new(self.inner.clone(), self.shared.clone(), settings, route, (request, came));
         let span = call.span.clone();
         Box::pin(call.answer().instrument(span))
     }
@@ -253,9 +257,8 @@ impl Call {
         shared: Arc<Shared>,
         settings: Arc<Settings>,
         route: Arc<Route>,
-        request: Request<Relay>,
+        (request, came): (Request<Relay>, Instant),
     ) -> Self {
-        let came = now();
         let (mut parts, body) = request.into_parts();
         let mut asked = head::asked(&parts.headers);
         let by_query = asked == Asked::Nothing;
@@ -426,20 +429,20 @@ impl Call {
 
     /// This client, as one that is to be let into its stream.
     fn visit(&self, returns: bool) -> Visit<'_> {
-        let Self { shared, route, parts, metrics, key, .. } = self;
-        visit((shared, route), (parts, *key), metrics, returns)
+        let Self { shared, route, parts, metrics, key, came, .. } = self;
+        visit((shared, route), (parts, *key, *came), metrics, returns)
     }
 
     /// What asks again about this client, where the route has that done.
     fn readmission(&self) -> Option<Readmission> {
         let every = self.route.readmit?;
         let (shared, inner, parts) = (self.shared.clone(), self.inner.clone(), self.parts.clone());
-        let (route, metrics, key) = (self.route.clone(), self.metrics.clone(), self.key);
+        let (route, metrics, key, came) = (self.route.clone(), self.metrics.clone(), self.key, self.came);
         let again = move || -> Readmitted {
             let (shared, route, metrics) = (shared.clone(), route.clone(), metrics.clone());
             let (inner, parts) = (inner.clone(), parts.clone());
             Box::pin(async move {
-                let visit = visit((&shared, &route), (&parts, key), &metrics, false);
+                let visit = visit((&shared, &route), (&parts, key, came), &metrics, false);
                 let request = Request::from_parts((*parts).clone(), body::empty());
                 shared.admissions.admit(visit, ask(&inner, request)).await
             })
@@ -460,12 +463,12 @@ impl Call {
 /// Whoever sends a request, as one that is to be let into the stream of this key.
 fn visit<'a>(
     (shared, route): (&Shared, &Route),
-    (parts, key): (&Parts, Key),
+    (parts, key, came): (&Parts, Key, Instant),
     metrics: &'a RouteMetrics,
     returns: bool,
 ) -> Visit<'a> {
     let known = route.admit_cache.map(|time| (shared.keyer.identity(route, parts), time));
-    Visit { key, known, returns, timeout: route.admit_timeout, metrics }
+    Visit { key, known, came, returns, timeout: route.admit_timeout, metrics }
 }
 
 /// A request whose answer carries ids.

@@ -28,10 +28,12 @@ const NOTHING: Flags = Flags { upstream: None, listen: Vec::new(), admin: None, 
 
 /// What is said of a file: drawn for a person, and in lines for a log; or what it comes to.
 fn said(name: &str, text: &str) -> String {
-    match Config::resolve(&NOTHING, &env, Some((name, text))) {
+    let file = Some((name, text));
+    let inspected = |config: Config| config.inspect(file).map(|()| config);
+    match Config::resolve(&NOTHING, &env, file).and_then(inspected) {
         Ok(config) => {
             let warnings = config.warnings.render(Severity::Warning, false);
-            let effective = config::effective(&NOTHING, &env, Some((name, text))).unwrap();
+            let effective = config::effective(&NOTHING, &env, file).unwrap();
             [warnings, effective].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n")
         }
         Err(faults) => format!("{}\n{faults}\n", faults.render(Severity::Error, false)),

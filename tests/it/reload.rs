@@ -251,6 +251,38 @@ async fn a_yes_of_before_counts_no_more_where_admission_has_changed() {
     assert_eq!(back.resume(), "resumed; missed=0");
 }
 
+/// Whoever waits for its turn is asked about after the reload, and came to the route of before.
+#[tokio::test(start_paused = true)]
+async fn a_yes_that_was_waited_for_meanwhile_counts_no_longer_than_the_route_says_now() {
+    let asked = |cache: &str| {
+        let route = SHARED.replace("'none'", "'upstream'");
+        format!("[limits]\nadmissions = 1\n{route}admit_cache = '{cache}'\n")
+    };
+    let mut world = World::new(&asked("1h"));
+    let (mut client, _upstream) = begun(&mut world).await;
+    let id = client.id().await;
+    let back = |name: &str| event_source("/e", &id) + &format!("\nCookie: name={name}");
+    let mut clients = [world.send(&back("a")).await, world.send(&back("b")).await];
+    let mut first = world.origin.accept().await;
+    assert!(world.origin.is_quiet().await, "the other one waits for its turn");
+    sleep(Duration::from_secs(1)).await;
+    world.change(&asked("30s")).await;
+    sleep(Duration::from_secs(1)).await;
+    first.begin().await;
+    world.origin.accept().await.begin().await;
+    for client in &mut clients {
+        client.read().await;
+        assert_eq!(client.resume(), "resumed; missed=0");
+    }
+    sleep(Duration::from_secs(31)).await;
+    for name in ["a", "b"] {
+        let mut again = world.send(&back(name)).await;
+        world.origin.accept().await.refuse(403).await;
+        again.read().await;
+        assert_eq!(again.status, 403, "{name}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_pin_that_was_added_is_subscribed_and_one_that_was_removed_lets_go() {
     let mut world = World::new(SHARED);

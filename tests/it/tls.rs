@@ -21,7 +21,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::{Authority, Binary, End, Multiplexed, Origin, Proxy, Wire, until, within};
+use crate::support::{Authority, Binary, End, Multiplexed, Origin, Proxy, Wire, free, until, within};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const GET: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -127,6 +127,24 @@ async fn who_speaks_no_tls_harms_nobody_and_is_told() {
 }
 
 #[tokio::test]
+async fn who_speaks_tls_to_the_plain_port_is_refused_and_harms_nobody() {
+    within(async {
+        let authority = Authority::new();
+        let origin = Origin::saying(OK).await;
+        let binary = Binary::to(origin.address).await;
+        for protocols in [&["h2", "http/1.1"][..], &[]] {
+            assert!(authority.connect(binary.address, protocols).await.is_err());
+        }
+        // How a handshake begins.
+        let answer = binary.connect().await.ask(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03").await;
+        assert_eq!(answer.status(), 400, "{answer:?}");
+        assert_eq!(binary.connect().await.ask(GET).await.text(), "ok");
+        assert_eq!(origin.heads().len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_new_certificate_is_shown_to_new_clients_and_a_bad_one_to_nobody() {
     within(async {
         let (authority, successor) = (Authority::new(), Authority::new());
@@ -171,47 +189,139 @@ async fn a_new_certificate_is_shown_to_new_clients_and_a_bad_one_to_nobody() {
     .await;
 }
 
-/// What is said of these files, and the code.
-fn started(file: &str, arguments: &[&str]) -> (String, Option<i32>) {
-    let path =
-        std::env::temp_dir().join(format!("respool-tls-{}-{}.toml", std::process::id(), arguments.len()));
+/// What is said of this file, which is called `NAME.toml`, and the code.
+fn started(name: &str, file: &str, arguments: &[&str]) -> (String, Option<i32>) {
+    let path = std::env::temp_dir().join(format!("respool-tls-{}-{name}.toml", std::process::id()));
     fs::write(&path, file).unwrap();
     let said = Command::new(env!("CARGO_BIN_EXE_respool")).args(arguments).arg(&path).output().unwrap();
     fs::remove_file(path).unwrap();
     (String::from_utf8_lossy(&said.stderr).into_owned(), said.status.code())
 }
 
-#[test]
-fn a_bad_certificate_at_start_is_a_fault_that_names_the_file_and_the_remedy() {
+/// What is wrong with which of these files, in which line of the configuration, and what would be right.
+const WRONG: [(&str, &str, &str, &str, &str); 7] = [
+    (
+        "none.pem",
+        "front.key",
+        "none.pem: cannot be read: No such file",
+        ":4:",
+        "name a file that this user may read",
+    ),
+    (
+        "front.pem",
+        "folder",
+        "folder: cannot be read: Is a directory",
+        ":5:",
+        "name a file that this user may read",
+    ),
+    (
+        "empty.pem",
+        "front.key",
+        "empty.pem: no certificate is in it",
+        ":4:",
+        "write certificates in PEM there",
+    ),
+    ("torn.pem", "front.key", "torn.pem: no PEM: ", ":4:", "write certificates in PEM there"),
+    ("front.pem", "torn.pem", "torn.pem: no PEM: ", ":5:", "write the private key in PEM there"),
+    (
+        "front.pem",
+        "front.pem",
+        "front.pem: no private key that can be used is in it",
+        ":5:",
+        "write the private key",
+    ),
+    (
+        "front.pem",
+        "other.key",
+        "other.key: not the key of the certificate in ",
+        ":5:",
+        "write both anew, from",
+    ),
+];
+
+/// An authority with files for [`WRONG`].
+fn careless() -> Authority {
     let authority = Authority::new();
     authority.sign("front", &["localhost"]);
     authority.sign("other", &["localhost"]);
     fs::write(authority.path("empty.pem"), "").unwrap();
-    let head = "listen = 'https://127.0.0.1:0'\nupstream = 'http://127.0.0.1:9'\n";
-    for (certificate, key, wrong, remedy) in [
-        ("none.pem", "front.key", "none.pem: cannot be read", "name a file that this user may read"),
-        ("empty.pem", "front.key", "empty.pem: no certificate is in it", "write certificates in PEM there"),
-        (
-            "front.pem",
-            "front.pem",
-            "front.pem: no private key that can be used is in it",
-            "write the private key",
-        ),
-        ("front.pem", "other.key", "other.key: not the key of the certificate in ", "write both anew"),
+    fs::write(authority.path("torn.pem"), "-----BEGIN CERTIFICATE-----\nMIIB").unwrap();
+    fs::create_dir(authority.path("folder")).unwrap();
+    authority
+}
+
+#[test]
+fn a_bad_certificate_at_start_is_a_fault_that_names_file_line_and_remedy() {
+    let authority = careless();
+    for (table, head) in [
+        ("tls", "listen = 'https://127.0.0.1:0'\nupstream = 'http://127.0.0.1:9'\n"),
+        ("upstream_tls", "upstream = 'https://127.0.0.1:9'\nlisten = '127.0.0.1:0'\n"),
     ] {
-        let (certificate, key) = (authority.path(certificate), authority.path(key));
-        let file = format!("{head}[tls]\ncertificate = {certificate:?}\nkey = {key:?}\n");
-        for arguments in [&["check"][..], &["run", "--config"]] {
-            let (said, code) = started(&file, arguments);
-            assert!(said.contains(wrong) && said.contains(&format!("; {remedy}")), "{said}");
-            assert_eq!((code, said.lines().count()), (Some(2), 1), "{said}");
+        for (certificate, key, wrong, line, remedy) in WRONG {
+            let (certificate, key) = (authority.path(certificate), authority.path(key));
+            let file = format!("{head}[{table}]\ncertificate = {certificate:?}\nkey = {key:?}\n");
+            for arguments in [&["check"][..], &["run", "--config"]] {
+                let (said, code) = started(table, &file, arguments);
+                let place = format!("--> {}/respool-tls-", std::env::temp_dir().display());
+                let at = said
+                    .lines()
+                    .find(|had| had.trim_start().starts_with(&place))
+                    .unwrap_or_else(|| panic!("{said}"));
+                assert!(at.contains(&format!("{table}.toml{line}")), "{said}");
+                assert!(said.contains(wrong) && said.contains(&format!("help: {remedy}")), "{said}");
+                assert_eq!((code, said.matches("error: ").count()), (Some(2), 1), "{said}");
+            }
         }
     }
-    // The same of the upstream's.
-    let ca = authority.path("empty.pem");
-    let file = format!("upstream = 'https://127.0.0.1:9'\n[upstream_tls]\nca = {ca:?}\n");
-    let (said, code) = started(&file, &["check"]);
-    assert!(said.contains("empty.pem: no certificate is in it") && code == Some(2), "{said}");
+    // What is not used is not read.
+    let file = "upstream = 'http://127.0.0.1:9'\n[upstream_tls]\nca = 'none.pem'\n";
+    assert_eq!(started("unused", file, &["check"]).1, Some(0));
+}
+
+#[test]
+fn a_bad_file_of_authorities_is_a_fault_that_names_file_line_and_remedy() {
+    let authority = careless();
+    for (ca, wrong) in [
+        ("empty.pem", "empty.pem: no certificate is in it"),
+        ("none.pem", "none.pem: cannot be read: No such file"),
+        ("torn.pem", "torn.pem: no PEM: "),
+    ] {
+        let ca = authority.path(ca);
+        let file = format!("upstream = 'https://127.0.0.1:9'\n[upstream_tls]\nca = {ca:?}\n");
+        let (said, code) = started("ca", &file, &["check"]);
+        assert!(said.contains(wrong) && said.contains("-ca.toml:3:6\n") && said.contains("help: "), "{said}");
+        assert_eq!(code, Some(2), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_bad_certificate_on_reload_changes_nothing_and_names_file_line_and_remedy() {
+    within(async {
+        let authority = careless();
+        let origin = Origin::saying(OK).await;
+        let (path, admin) = (authority.path("respool.toml"), free());
+        let write = |certificate: &str, key: &str| {
+            let (certificate, key) = (authority.path(certificate), authority.path(key));
+            let tls = format!("[tls]\ncertificate = {certificate:?}\nkey = {key:?}\n");
+            fs::write(&path, format!("# The admin's\nadmin = 'https://{admin}'\n{tls}")).unwrap();
+        };
+        write("front.pem", "front.key");
+        let binary = Binary::configured(origin.address, path.to_str().unwrap()).await;
+        for (n, (certificate, key, wrong, line, remedy)) in WRONG.into_iter().enumerate() {
+            write(certificate, key);
+            binary.signal("-HUP");
+            let refused = "the configuration was refused, and nothing has changed";
+            until(|| binary.log().matches(refused).count() > n).await;
+            let (log, line) = (binary.log(), format!("respool.toml{line}"));
+            let said = log.lines().rfind(|had| had.contains(refused)).unwrap();
+            assert!(
+                said.contains(&line) && said.contains(wrong) && said.contains(&format!("; {remedy}")),
+                "{said}"
+            );
+        }
+        assert!(authority.connect(admin, &["h2"]).await.is_ok());
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use http::{HeaderMap, Response, Uri};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
+    sync::watch,
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -24,13 +25,18 @@ type Seen = Arc<Mutex<Vec<Vec<(Uri, HeaderMap)>>>>;
 
 /// An upstream that speaks HTTP/2, and HTTP/1 with whoever agrees on that.
 async fn origin(tls: Option<TlsAcceptor>) -> (SocketAddr, Seen) {
+    origin_that_changes(watch::channel(tls).1).await
+}
+
+/// The same, which shows each new connection what it has by then.
+async fn origin_that_changes(tls: watch::Receiver<Option<TlsAcceptor>>) -> (SocketAddr, Seen) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, seen) = (listener.local_addr().unwrap(), Seen::default());
     let all = seen.clone();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             stream.set_nodelay(true).unwrap();
-            let (tls, seen) = (tls.clone(), all.clone());
+            let (tls, seen) = (tls.borrow().clone(), all.clone());
             tokio::spawn(async move {
                 let Some(tls) = tls else { return multiplexed(stream, seen).await };
                 let Ok(stream) = tls.accept(stream).await else { return };
@@ -96,6 +102,16 @@ async fn plain(mut wire: Wire) {
             wire.send("HTTP/1.1 101 S\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n").await;
             let (said, _) = wire.exactly(4).await;
             wire.send(said).await;
+            return;
+        }
+        if head[0].starts_with("GET /events ") {
+            wire.send(
+                "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n",
+            )
+            .await;
+            while wire.try_send("9\r\ndata: a\n\n\r\n").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
             return;
         }
         wire.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nplain").await;
@@ -202,7 +218,9 @@ async fn an_upstream_that_is_not_who_it_should_be_is_a_502_and_the_log_says_why(
         authority.sign("up", &["localhost"]);
         authority.sign("elsewhere", &["elsewhere.example"]);
         other.sign("up", &["localhost"]);
+        authority.sign_until("expired", &["localhost"], 2020);
         for (acceptor, why) in [
+            (authority.acceptor("expired", &["h2"], false), "certificate expired"),
             (other.acceptor("up", &["h2"], false), "invalid peer certificate"),
             (authority.acceptor("elsewhere", &["h2"], false), "not valid for name"),
         ] {
@@ -243,6 +261,60 @@ async fn an_upstream_that_asks_who_we_are_is_shown_a_certificate() {
             let without = Binary::with_file(&https(&authority, address, "")).await;
             assert_eq!(without.connect().await.ask(GET).await.status(), 502);
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn new_files_are_for_new_connections_and_bad_ones_for_none() {
+    within(async {
+        let (authority, successor) = (Authority::new(), Authority::new());
+        for signs in [&authority, &successor] {
+            signs.sign("up", &["localhost"]);
+            signs.sign("we", &["respool"]);
+        }
+        let acceptor = |of: &Authority| Some(of.acceptor("up", &["http/1.1"], true));
+        let (shows, shown) = watch::channel(acceptor(&authority));
+        let (address, _) = origin_that_changes(shown).await;
+        let (certificate, key) = (authority.path("we.pem"), authority.path("we.key"));
+        let own = format!("certificate = {certificate:?}\nkey = {key:?}\n[outage]\nhold = '100ms'\n");
+        let binary = Binary::with_file(&https(&authority, address, &own)).await;
+        // Each stream is a connection to the upstream.
+        let open = async || {
+            let mut client = binary.connect().await;
+            client.send(EVENTS).await;
+            let is_open = client.exactly(15).await.0 == b"HTTP/1.1 200 OK";
+            is_open.then_some(client)
+        };
+        let mut stays = open().await.unwrap();
+
+        // No key: the former one is shown.
+        std::fs::write(authority.path("we.key"), "nothing").unwrap();
+        until(|| {
+            binary.log().contains("the upstream's new certificates cannot be used; the former ones stay")
+        })
+        .await;
+        assert!(
+            binary.log().contains("we.key: no private key that can be used is in it"),
+            "{}",
+            binary.log()
+        );
+        assert!(open().await.is_some());
+
+        // The upstream is somebody else's from now on, trusts his alone, and is trusted once his files are there.
+        shows.send(acceptor(&successor)).unwrap();
+        assert!(open().await.is_none());
+        for name in ["ca.pem", "we.key", "we.pem"] {
+            std::fs::copy(successor.path(name), authority.path(name)).unwrap();
+        }
+        until(|| binary.log().contains("new connections to the upstream use the new certificates")).await;
+        while open().await.is_none() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        // All that came meanwhile, and more.
+        stays.exactly(1000).await;
+        let had = stays.exactly(100).await.0;
+        assert!(String::from_utf8_lossy(&had).contains("data: a\n"), "{had:?}");
     })
     .await;
 }

@@ -1,9 +1,6 @@
 //! The certificate that clients are shown, as it stands in its files.
 
-use std::{
-    hash::{DefaultHasher, Hash as _, Hasher as _},
-    sync::{Arc, Mutex, PoisonError, RwLock},
-};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use rustls::{
     ServerConfig,
@@ -12,7 +9,7 @@ use rustls::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{Files, TlsFault, pem, protocols, provider};
+use super::{Files, TlsFault, fingerprint, pem, protocols, provider};
 
 /// A certificate and its key, which are read again when the files are others. Clones are of one.
 #[derive(Clone)]
@@ -86,14 +83,4 @@ impl std::fmt::Debug for Certificates {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Certificates").field(&self.0.files).finish()
     }
-}
-
-/// Tells contents from others, or what keeps them from being read from something else.
-fn fingerprint(contents: &Result<(Vec<u8>, Vec<u8>), TlsFault>) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    match contents {
-        Ok(contents) => contents.hash(&mut hasher),
-        Err(fault) => fault.to_string().hash(&mut hasher),
-    }
-    hasher.finish()
 }

@@ -6,6 +6,7 @@ mod pem;
 mod upstream;
 
 use std::{
+    hash::{DefaultHasher, Hash, Hasher as _},
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -26,6 +27,16 @@ fn protocols() -> Vec<Vec<u8>> {
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+/// Tells contents from others, or what keeps them from being read from something else.
+fn fingerprint(contents: &Result<impl Hash, TlsFault>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    match contents {
+        Ok(contents) => contents.hash(&mut hasher),
+        Err(fault) => fault.to_string().hash(&mut hasher),
+    }
+    hasher.finish()
 }
 
 /// A certificate, with those that lead to who signed it, and its key: two files in PEM, which may be one.
@@ -68,7 +79,35 @@ pub enum TlsFault {
     Setup(#[source] rustls::Error),
 }
 
+impl Files {
+    /// What is wrong with the certificate's file, and with the key's, each as it is now. That both do not belong together
+    /// is said of the key.
+    #[must_use]
+    pub fn faults(&self) -> [Option<TlsFault>; 2] {
+        let (certificate, key) = (&self.certificate, &self.key);
+        let chain = pem::read(certificate).and_then(|content| pem::certificates(certificate, &content));
+        let private = pem::read(key).and_then(|content| pem::key(key, &content));
+        if let (Ok(_), Ok(_)) = (&chain, &private) {
+            return match pem::contents(self).and_then(|contents| pem::certified(self, &contents)) {
+                Ok(_) => [None, None],
+                Err(fault) if fault.file() == Some(certificate) && certificate != key => [Some(fault), None],
+                Err(fault) => [None, Some(fault)],
+            };
+        }
+        [chain.err(), private.err()]
+    }
+}
+
 impl TlsFault {
+    /// The file that it is in, if it is in one.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Unreadable { file, .. } | Self::Wrong { file, .. } => Some(file),
+            Self::NoRoots | Self::Setup(_) => None,
+        }
+    }
+
     fn wrong(file: &Path, wrong: impl ToString, remedy: &'static str) -> Self {
         Self::Wrong { file: file.to_owned(), wrong: wrong.to_string(), remedy }
     }

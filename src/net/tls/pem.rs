@@ -1,6 +1,6 @@
 //! Files in PEM, with what is wrong with them.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, path::Path};
 
 use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject as _},
@@ -54,9 +54,4 @@ pub(super) fn certified(files: &Files, contents: &(Vec<u8>, Vec<u8>)) -> Result<
 /// Reads both files.
 pub(super) fn contents(files: &Files) -> Result<(Vec<u8>, Vec<u8>), TlsFault> {
     Ok((read(&files.certificate)?, read(&files.key)?))
-}
-
-/// The same, in the form in which it is shown.
-pub(super) fn load(files: &Files) -> Result<Arc<CertifiedKey>, TlsFault> {
-    certified(files, &contents(files)?).map(Arc::new)
 }

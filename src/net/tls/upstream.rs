@@ -1,12 +1,16 @@
 //! TLS with the upstream.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, RwLock},
+};
 
 use rustls::{CertificateError, ClientConfig, RootCertStore, pki_types::ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{super::protocol::Protocol, Files, TlsFault, pem, protocols, provider};
+use super::{super::protocol::Protocol, Files, TlsFault, fingerprint, pem, protocols, provider};
 
 /// What differs from what the system trusts and the address says.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -19,13 +23,39 @@ pub struct UpstreamFiles {
     pub name: Option<ServerName<'static>>,
 }
 
-/// How the upstream is to be recognised. Clones are of one.
+impl UpstreamFiles {
+    /// What is wrong with the file of authorities, as it is now.
+    #[must_use]
+    pub fn ca_fault(&self) -> Option<TlsFault> {
+        let ca = self.ca.as_ref()?;
+        pem::read(ca).and_then(|content| given(ca, &content)).err()
+    }
+}
+
+/// How the upstream is to be recognised, by files which are read again when they are others. Clones are of one.
 #[derive(Clone)]
-pub struct UpstreamTls {
+pub struct UpstreamTls(Arc<Inner>);
+
+struct Inner {
+    files: UpstreamFiles,
+    /// What the files were when they were last looked at.
+    seen: Mutex<u64>,
+    connectors: RwLock<Connectors>,
+}
+
+/// What new connections shake hands by.
+#[derive(Clone)]
+struct Connectors {
     any: TlsConnector,
     /// Offers HTTP/1 alone.
     http1: TlsConnector,
-    name: Option<ServerName<'static>>,
+}
+
+/// What is in the files: the authorities, and our certificate with its key.
+#[derive(Hash)]
+struct Contents {
+    ca: Option<Vec<u8>>,
+    own: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 impl UpstreamTls {
@@ -35,23 +65,27 @@ impl UpstreamTls {
     ///
     /// What is wrong with one of them.
     pub fn load(files: &UpstreamFiles) -> Result<Self, TlsFault> {
-        let versions = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
-        let builder = versions.map_err(TlsFault::Setup)?.with_root_certificates(roots(files)?);
-        let mut config = match &files.own {
-            None => builder.with_no_client_auth(),
-            Some(own) => {
-                // Judged with its places; what is made of it again cannot be wrong any more.
-                pem::load(own)?;
-                let contents = pem::contents(own)?;
-                let chain = pem::certificates(&own.certificate, &contents.0)?;
-                let key = pem::key(&own.key, &contents.1)?;
-                builder.with_client_auth_cert(chain, key).map_err(TlsFault::Setup)?
-            }
-        };
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let http1 = TlsConnector::from(Arc::new(config.clone()));
-        config.alpn_protocols = protocols();
-        Ok(Self { any: TlsConnector::from(Arc::new(config)), http1, name: files.name.clone() })
+        let contents = contents(files)?;
+        let connectors = RwLock::new(connectors(files, &contents)?);
+        let seen = Mutex::new(fingerprint(&Ok(contents)));
+        Ok(Self(Arc::new(Inner { files: files.clone(), seen, connectors })))
+    }
+
+    /// Looks at the files; `None`, if they are what they were, or none is named. New connections use what is new; what is
+    /// wrong is not used, and is said once. Reads files: not for a task that others wait for.
+    #[must_use]
+    pub fn refresh(&self) -> Option<Result<(), TlsFault>> {
+        let Inner { files, seen, connectors: used } = &*self.0;
+        let contents = contents(files);
+        let fingerprint = fingerprint(&contents);
+        let before =
+            std::mem::replace(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner), fingerprint);
+        if before == fingerprint {
+            return None;
+        }
+        Some(contents.and_then(|contents| connectors(files, &contents)).map(|connectors| {
+            *used.write().unwrap_or_else(PoisonError::into_inner) = connectors;
+        }))
     }
 
     /// Shakes hands with whoever is at `host`, and agrees on what is spoken: HTTP/1 where `upgrade` is wanted.
@@ -61,11 +95,13 @@ impl UpstreamTls {
         stream: TcpStream,
         upgrade: bool,
     ) -> io::Result<(TlsStream<TcpStream>, Protocol)> {
-        let name = match &self.name {
+        let name = match &self.0.files.name {
             Some(name) => name.clone(),
             None => ServerName::try_from(host.to_owned()).map_err(io::Error::other)?,
         };
-        let connector = if upgrade { &self.http1 } else { &self.any };
+        let Connectors { any, http1 } =
+            self.0.connectors.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let connector = if upgrade { http1 } else { any };
         let stream = connector.connect(name, stream).await.map_err(Stranger::judged)?;
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         Ok((stream, if is_http2 { Protocol::Http2 } else { Protocol::Http1 }))
@@ -100,15 +136,46 @@ impl Stranger {
     }
 }
 
-fn roots(files: &UpstreamFiles) -> Result<RootCertStore, TlsFault> {
-    let mut roots = RootCertStore::empty();
-    let Some(ca) = &files.ca else {
-        // Some that cannot be read are none's fault; all of them are.
-        let found = rustls_native_certs::load_native_certs();
-        roots.add_parsable_certificates(found.certs);
-        return if roots.is_empty() { Err(TlsFault::NoRoots) } else { Ok(roots) };
+fn contents(files: &UpstreamFiles) -> Result<Contents, TlsFault> {
+    let ca = files.ca.as_deref().map(pem::read).transpose()?;
+    Ok(Contents { ca, own: files.own.as_ref().map(pem::contents).transpose()? })
+}
+
+fn connectors(files: &UpstreamFiles, contents: &Contents) -> Result<Connectors, TlsFault> {
+    let roots = match (&files.ca, &contents.ca) {
+        (Some(ca), Some(content)) => given(ca, content)?,
+        _ => native()?,
     };
-    for certificate in pem::certificates(ca, &pem::read(ca)?)? {
+    let versions = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+    let builder = versions.map_err(TlsFault::Setup)?.with_root_certificates(roots);
+    let mut config = match (&files.own, &contents.own) {
+        (Some(own), Some(contents)) => {
+            // Judged with its places; what is made of it again cannot be wrong any more.
+            pem::certified(own, contents)?;
+            let chain = pem::certificates(&own.certificate, &contents.0)?;
+            let key = pem::key(&own.key, &contents.1)?;
+            builder.with_client_auth_cert(chain, key).map_err(TlsFault::Setup)?
+        }
+        _ => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let http1 = TlsConnector::from(Arc::new(config.clone()));
+    config.alpn_protocols = protocols();
+    Ok(Connectors { any: TlsConnector::from(Arc::new(config)), http1 })
+}
+
+/// Those that the system trusts.
+fn native() -> Result<RootCertStore, TlsFault> {
+    let mut roots = RootCertStore::empty();
+    // Some that cannot be read are none's fault; all of them are.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() { Err(TlsFault::NoRoots) } else { Ok(roots) }
+}
+
+/// Those in a file.
+fn given(ca: &Path, content: &[u8]) -> Result<RootCertStore, TlsFault> {
+    let mut roots = RootCertStore::empty();
+    for certificate in pem::certificates(ca, content)? {
         roots
             .add(certificate)
             .map_err(|fault| TlsFault::wrong(ca, fault, "write certificates of authorities in PEM there"))?;
@@ -118,6 +185,6 @@ fn roots(files: &UpstreamFiles) -> Result<RootCertStore, TlsFault> {
 
 impl std::fmt::Debug for UpstreamTls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("UpstreamTls").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("UpstreamTls").field("files", &self.0.files).finish_non_exhaustive()
     }
 }

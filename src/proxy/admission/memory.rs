@@ -28,6 +28,8 @@ pub(super) struct Memory<W> {
     most: (usize, usize),
     /// A no of this time was forgotten for want of room: no yes from before it counts.
     floor: Option<Instant>,
+    /// When all was forgotten last.
+    began: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -54,12 +56,18 @@ impl<W: Copy + Eq + Hash> Default for Memory<W> {
 impl<W: Copy + Eq + Hash> Memory<W> {
     fn bounded(answers: usize, bytes: usize) -> Self {
         let (order, most) = (BTreeMap::new(), (answers, bytes));
-        Self { answers: HashMap::new(), order, count: 0, bytes: 0, most, floor: None }
+        Self { answers: HashMap::new(), order, count: 0, bytes: 0, most, floor: None, began: None }
     }
 
     /// Forgets all. No yes that was asked for before now counts either.
     pub(super) fn forget_all(&mut self, now: Instant) {
-        *self = Self { most: self.most, count: self.count, floor: Some(now), ..Self::default() };
+        let (floor, began) = (Some(now), Some(now));
+        *self = Self { most: self.most, count: self.count, floor, began, ..Self::default() };
+    }
+
+    /// Whether nothing was forgotten as a whole since then.
+    pub(super) fn began_before(&self, then: Instant) -> bool {
+        self.began.is_none_or(|began| began < then)
     }
 
     /// The head of the yes that counts now, if there is one.

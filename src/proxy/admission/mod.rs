@@ -54,6 +54,8 @@ pub struct Visit<'a> {
     pub key: Key,
     /// The client, and for how long a yes to it counts; `None` where nothing is remembered.
     pub known: Option<(Identity, Duration)>,
+    /// When it came to its route, or before.
+    pub came: Instant,
     /// It comes back for what it missed: a yes from before is enough.
     pub returns: bool,
     /// After how long it gives up its place, and goes on waiting.
@@ -91,8 +93,10 @@ impl Admissions {
     /// The upstream said yes to this client, with this head, when it was asked at the time `asked`: here, or for the
     /// opening of the stream.
     pub fn said_yes(&self, visit: &Visit<'_>, head: &Parts, asked: Instant) {
-        if let Some((identity, time)) = visit.known {
-            self.memory().admit((visit.key, identity), Head::of(head), asked, time, now());
+        let mut memory = self.memory();
+        // For as long as a route of before says, it counts no more.
+        if let Some((identity, time)) = visit.known.filter(|_| memory.began_before(visit.came)) {
+            memory.admit((visit.key, identity), Head::of(head), asked, time, now());
         }
     }
 

@@ -88,6 +88,27 @@ faults.md ... after more than `linger`
   a_pinned_stream_is_subscribed_at_start_and_never_let_go
 faults.md ... with another key
   for_another_key_the_id_is_as_good_as_forged a_client_with_any_other_cookie_is_another
+faults.md a certificate, key or file of authorities is bad when
+  a_bad_certificate_at_start_is_a_fault_that_names_file_line_and_remedy
+  a_bad_file_of_authorities_is_a_fault_that_names_file_line_and_remedy
+faults.md ... when the configuration is loaded again
+  a_bad_certificate_on_reload_changes_nothing_and_names_file_line_and_remedy
+faults.md ... when the file is written anew
+  a_new_certificate_is_shown_to_new_clients_and_a_bad_one_to_nobody
+  new_files_are_for_new_connections_and_bad_ones_for_none
+faults.md a certificate, key or file of authorities is renewed
+  a_new_certificate_is_shown_to_new_clients_and_a_bad_one_to_nobody
+  new_files_are_for_new_connections_and_bad_ones_for_none
+faults.md the upstream's certificate has expired
+  an_upstream_that_is_not_who_it_should_be_is_a_502_and_the_log_says_why
+faults.md the upstream's certificate is for another name
+  an_upstream_that_is_not_who_it_should_be_is_a_502_and_the_log_says_why
+faults.md the upstream refuses our certificate
+  an_upstream_that_asks_who_we_are_is_shown_a_certificate
+faults.md a client speaks HTTP where TLS
+  who_speaks_no_tls_harms_nobody_and_is_told
+faults.md a client speaks TLS where HTTP
+  who_speaks_tls_to_the_plain_port_is_refused_and_harms_nobody
 faults.md a client's network dies
   case_12_the_kernel_looks_after_half_open_clients
   pitfall_a_quick_reconnect_takes_over_while_the_dead_connection_is_open

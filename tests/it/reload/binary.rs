@@ -81,8 +81,12 @@ impl Running {
         admin.ask(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await.text()
     }
 
+    pub(super) async fn metrics(&self) -> String {
+        self.admin("/metrics").await
+    }
+
     pub(super) async fn metric(&self, line: &str) -> u64 {
-        let text = self.admin("/metrics").await;
+        let text = self.metrics().await;
         let found = text.lines().find_map(|had| had.strip_prefix(line));
         found.unwrap_or_else(|| panic!("no {line} in {text}")).trim().parse().unwrap()
     }

@@ -19,6 +19,8 @@ use super::binary::Running;
 use crate::support::{Origin, world::event_source};
 
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long a reload may take on a machine that has much else to do.
+const ANSWERED: Duration = Duration::from_secs(20);
 const LAST: &str = "last";
 
 /// How long, and with how many clients: a minute with five hundred where it is asked for, so that a machine on which much
@@ -51,7 +53,25 @@ fn configuration(n: usize) -> String {
     route("/shared", &format!("{shared}\n{rules}"));
     route("/turns", if n % 5 < 3 { shared } else { "ids = 'replace'" });
     // A bad one changes nothing.
-    if n % 7 == 6 { file + "nonsense = 1\n" } else { file }
+    if is_bad(n) { file + "nonsense = 1\n" } else { file }
+}
+
+fn is_bad(n: usize) -> bool {
+    n % 7 == 6
+}
+
+/// One that says what the one in force says.
+fn is_same(n: usize) -> bool {
+    n % 10 == 9
+}
+
+/// How many reloads were loaded, refused, and said nothing new.
+async fn results(running: &Running) -> [u64; 3] {
+    let text = running.metrics().await;
+    ["loaded", "refused", "unchanged"].map(|result| {
+        let line = format!("respool_reloads_total{{result=\"{result}\"}} ");
+        text.lines().find_map(|had| had.strip_prefix(&line)).unwrap().parse().unwrap()
+    })
 }
 
 /// An event server that numbers the events of each connection, until it is told to send the last one.
@@ -142,28 +162,44 @@ async fn ten_reloads_a_second_lose_no_event_and_cut_nobody() {
         assert!(Instant::now() < deadline, "only {here:?} of {count} clients have events");
         sleep(PAUSE / 4).await;
     }
-    let (start, mut reloads) = (tokio::time::Instant::now(), 0);
+    let start = tokio::time::Instant::now();
+    let mut in_force = configuration(0);
+    let (mut wanted, mut done, mut slowest) = ([0, 0, 0], 0, Duration::ZERO);
     while start.elapsed() < time {
-        reloads += 1;
-        running.write(&configuration(reloads));
+        done += 1;
+        let text = if is_same(done) { in_force.clone() } else { configuration(done) };
+        let result = match (is_same(done), is_bad(done)) {
+            (true, _) => 2,
+            (false, is_bad) => usize::from(is_bad),
+        };
+        wanted[result] += 1;
+        let asked = Instant::now();
+        running.write(&text);
         running.binary.signal("-HUP");
-        sleep_until(start + PAUSE * u32::try_from(reloads).unwrap()).await;
+        let deadline = asked + ANSWERED;
+        while results(&running).await.iter().sum::<u64>() < done as u64 {
+            assert!(Instant::now() < deadline, "signal {done} was lost: {:?}", results(&running).await);
+            sleep(PAUSE / 20).await;
+        }
+        if result == 0 {
+            in_force = text;
+        }
+        slowest = slowest.max(asked.elapsed());
+        sleep_until(start + PAUSE * u32::try_from(done).unwrap()).await;
     }
-    // A last good one.
-    while running.reloads("loaded").await == 0 {
-        sleep(PAUSE).await;
-    }
+    let took = start.elapsed();
     over.send(true).unwrap();
     let mut events = 0;
     for client in clients {
         events += client.await.unwrap();
     }
-    let (loaded, refused) = (running.reloads("loaded").await, running.reloads("refused").await);
+    let rate = f64::from(u32::try_from(done).unwrap()) / took.as_secs_f64();
     println!(
-        "{count} clients had {events} events in {time:?}; {reloads} times: {loaded} loaded, {refused} refused"
+        "{count} clients had {events} events in {took:?}; {done} reloads, {rate:.1} a second, the slowest in {slowest:?}: \
+         {wanted:?} loaded, refused, unchanged"
     );
-    // A signal that comes before the one before it was heard is the same one.
-    assert!(loaded + refused > reloads as u64 / 4 && refused > 0, "{loaded} loaded, {refused} refused");
+    assert_eq!(results(&running).await, wanted, "loaded, refused, unchanged");
+    assert!(wanted.iter().all(|count| *count > 0), "{wanted:?}");
     assert!(events > count * 10, "{events} events");
     for reason in ["lost", "behind", "stalled", "drain"] {
         for route in ["/shared", "/private", "default"] {

@@ -133,7 +133,7 @@ impl Binary {
 
     async fn run(address: SocketAddr, shell: &str, arguments: &[&str]) -> Self {
         let mut child = Command::new("sh")
-            .args(["-c", shell, env!("CARGO_BIN_EXE_respool")])
+            .args(["-c", shell, &program()])
             .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -191,6 +191,13 @@ impl Binary {
         let line = status.lines().find_map(|line| line.strip_prefix(which)).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
+}
+
+/// The program that is tested: the one that `RESPOOL_TESTED` names, a release build say, or the one that was built for
+/// this test.
+fn program() -> String {
+    let named = std::env::var("RESPOOL_TESTED").ok().filter(|path| !path.is_empty());
+    named.unwrap_or_else(|| env!("CARGO_BIN_EXE_respool").to_owned())
 }
 
 /// A port that was free a moment ago: the binary does not tell which one it got.

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
@@ -44,11 +44,17 @@ impl Authority {
 
     /// Writes a certificate for these names, and its key, to `NAME.pem` and `NAME.key`.
     pub(crate) fn sign(&self, name: &str, names: &[&str]) {
+        self.sign_until(name, names, 4096);
+    }
+
+    /// The same, of one that is not good any more when this year begins.
+    pub(crate) fn sign_until(&self, name: &str, names: &[&str], year: i32) {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let key = KeyPair::generate().unwrap();
         let mut parameters = CertificateParams::new(names).unwrap();
         // Without a name of its own it looks as if it had signed itself.
         parameters.distinguished_name.push(DnType::CommonName, name);
+        parameters.not_after = date_time_ymd(year, 1, 1);
         let signed = parameters.signed_by(&key, &self.issuer).unwrap();
         std::fs::write(self.path(&format!("{name}.key")), key.serialize_pem()).unwrap();
         std::fs::write(self.path(&format!("{name}.pem")), signed.pem()).unwrap();
