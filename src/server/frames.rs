@@ -23,8 +23,8 @@ const EVERY: Duration = Duration::from_millis(10);
 /// What a request comes with: a priority, a window, the end of its body, that it is not wanted any more.
 const FOR_A_REQUEST: u32 = 4;
 /// The bytes of answers for which there is one more: some clients say for each frame that they took it, twice, and an event
-/// may be no longer than forty.
-const FOR_BYTES: usize = 16;
+/// may be no longer than forty. The answer to a ping has 17.
+const FOR_BYTES: usize = 24;
 /// What a client says first of all, which is no frame.
 const PREFACE: usize = 24;
 /// The head of a frame: a length of three bytes, its kind, its flags, its stream.

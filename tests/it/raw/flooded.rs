@@ -10,6 +10,8 @@ use crate::support::{Binary, Origin, Wire, within};
 
 /// How long each goes on.
 const TIME: Duration = Duration::from_millis(400);
+/// How much longer than that a machine may take on which much else runs.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// By how much memory may grow in a flood, in KiB. It is of one connection at a time, and a stream may buffer 64 KiB in
 /// each direction.
 const GROWTH: u64 = 16 * 1024;
@@ -55,7 +57,8 @@ async fn flooded(flood: &'static Flood, binary: &Binary, client: &mut Wire) -> R
     events(client, Instant::now()).await;
     let attacked = tokio::task::spawn_blocking(move || attack(flood, address, TIME));
     let (until, mut most, mut seen) = (Instant::now() + TIME, 0, 0);
-    while Instant::now() < until {
+    // About eighty come in that time, on an idle machine.
+    while Instant::now() < until || (seen < 20 && Instant::now() < until + PATIENCE) {
         seen += events(client, Instant::now() + Duration::from_millis(20)).await;
         most = most.max(binary.resident());
     }
@@ -63,7 +66,6 @@ async fn flooded(flood: &'static Flood, binary: &Binary, client: &mut Wire) -> R
     if most > before + GROWTH {
         return Err(format!("memory went from {before} to {most} KiB"));
     }
-    // About eighty of them were sent.
     if seen < 20 {
         return Err(format!("somebody else had {seen} events"));
     }
