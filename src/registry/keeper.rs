@@ -184,9 +184,10 @@ impl Keeper {
             None => self.while_expected(call).await,
         };
         self.stream.is_asked_for.store(false, Ordering::Relaxed);
+        // Nor is it known to be away where its answer was waited for in vain: who waits in the line asks for itself.
+        self.away = None;
         let answer = answer?;
         drop(awaited);
-        self.away = None;
         match answer {
             Ok(response) => {
                 let (head, body) = response.into_parts();

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, Request, Uri, header, request::Parts};
 
 use super::{
     Key, KeyPart, Keyer, Mode, Route,
-    key::{Sum, host},
+    key::{self, Sum, host},
     rotation::Rotations,
     set_cookie::{cookie_set, split_at},
 };
@@ -65,10 +65,11 @@ impl Cookies {
         self.0.rotations.lock().unwrap_or_else(PoisonError::into_inner).set_time(time);
     }
 
-    /// The cookies that count for the key of a request, if there are any.
+    /// The cookies that count for the key of a request, if there are any, and every server reads them as we do.
     #[must_use]
     pub fn jar(&self, route: &Route, request: &Parts) -> Option<Jar> {
-        if !request.headers.contains_key(header::COOKIE) {
+        // Of cookies that some server may read in another way all count for the key, as they stand.
+        if !request.headers.contains_key(header::COOKIE) || has_odd_cookie(route, request) {
             return None;
         }
         let (host, lines) = (host(&request.uri, &request.headers), lines(&request.headers));
@@ -126,6 +127,11 @@ fn counts(route: &Route, cookie: &[u8]) -> bool {
     };
     // As for `Keyer::own_key`.
     route.mode == Mode::Shared || route.key.as_ref().is_none_or(|parts| parts.iter().any(counted))
+}
+
+fn has_odd_cookie(route: &Route, request: &Parts) -> bool {
+    let mut parts = route.key.iter().flatten();
+    parts.any(|part| matches!(part, KeyPart::Cookie(name) if key::has_odd_cookie(&request.headers, name)))
 }
 
 fn lines(headers: &HeaderMap) -> Vec<HeaderValue> {

@@ -246,10 +246,22 @@ fn lines<'a>(headers: &'a HeaderMap, name: &'a HeaderName) -> impl Iterator<Item
 /// The values of a cookie. Where some server might read another one of this name (encoded, in another case, behind
 /// another separator), or none where it stands within quotes, all cookies count, so that nobody shares who should not.
 fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-    let lines = || headers.get_all(header::COOKIE).iter().map(|line| line.as_bytes());
-    let pairs = || lines().flat_map(|line| line.split(|&b| b == b';'));
-    let odd = pairs().any(|pair| is_odd(pair, name));
-    pairs().filter_map(|pair| value(pair, name)).chain(lines().filter(move |_| odd))
+    let odd = has_odd_cookie(headers, name);
+    let values = cookie_pairs(headers).filter_map(move |pair| value(pair, name));
+    values.chain(cookie_lines(headers).filter(move |_| odd))
+}
+
+/// Not every server sees in these cookies the one of this name that we see, or none.
+pub(super) fn has_odd_cookie(headers: &HeaderMap, name: &str) -> bool {
+    cookie_pairs(headers).any(|pair| is_odd(pair, name))
+}
+
+fn cookie_lines(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes)
+}
+
+fn cookie_pairs(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    cookie_lines(headers).flat_map(|line| line.split(|&b| b == b';'))
 }
 
 fn value<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {

@@ -276,3 +276,24 @@ async fn so_many_cookies_that_nobody_sends_them_are_found_by_their_key_alone() {
     check("", &many("a"), &[], &many("a"), true).await;
     check(BY_COOKIE, &many("a"), &["sid=b"], &many("b"), true).await;
 }
+
+/// Cookies of which some server may see others than we do: they count as they stand, and are nobody's former ones.
+#[tokio::test(start_paused = true)]
+async fn a_cookie_that_may_be_read_in_another_way_is_not_the_one_that_we_see() {
+    let mut world = World::new("[[route]]\npath = '/e'\nkey = ['cookie:sid']\n");
+    let mut owner = world.send(&(event_source("/e", "") + "\nCookie: sid=1; theme=dark")).await;
+    let mut upstream = world.origin.accept().await;
+    upstream.begin().await;
+    upstream.events(["the owner's"]).await;
+    let id = owner.id().await;
+    upstream.events(["the owner's, too"]).await;
+    for cookie in ["x=\"; sid=1; y=\"", "Sid=2; sid=1", "s%69d=2; sid=1"] {
+        let mut other = world.send(&format!("{}\nCookie: {cookie}", event_source("/e", &id))).await;
+        world.origin.accept().await.begin().await;
+        other.read().await;
+        assert_eq!(other.resume(), "gap; reason=generation", "{cookie}");
+        assert!(!other.text().contains("the owner's"), "{cookie}");
+    }
+    let mut back = world.send(&(event_source("/e", &id) + "\nCookie: theme=light; sid=1")).await;
+    assert_eq!(back.data().await, ["the owner's, too"]);
+}

@@ -125,6 +125,8 @@ mod stumbling;
 mod support;
 /// Sockets that the service manager listens on, and what it is told.
 mod systemd;
+/// Tenants of every kind, on routes of every kind: nobody is shown what is not theirs.
+mod tenants;
 /// TLS with clients: what is spoken, who is told what, and certificates that change.
 mod tls;
 /// The trace that a request says it is part of.
