@@ -102,6 +102,8 @@ mod raw;
 mod readme;
 /// Another configuration while clients are served: what changes, what stays, and whom it touches.
 mod reload;
+/// Ids that nobody gave their bearers show them nothing.
+mod replay;
 /// An event after which nothing from before counts: a new run of the same stream.
 mod reset;
 /// Cut the client at every byte: what it holds plus what it gets equals what the upstream sent.

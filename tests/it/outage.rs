@@ -155,3 +155,22 @@ async fn a_request_without_a_body_that_is_no_get_is_sent_once_and_answered_at_on
         }
     }
 }
+
+/// An attempt failed; the next one is answered late, and is given up when clients of before are expected no more.
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_head_is_not_cut_for_a_failure_that_was_before_it() {
+    let mut world = World::new("[[route]]\npath = '/e'\nmode = 'shared'\nadmit = 'none'\nlinger = '20s'\n");
+    let (mut client, mut upstream) = world.open("/e").await;
+    upstream.events(["a"]).await;
+    client.read().await;
+    drop(upstream);
+    drop(world.origin.accept().await);
+    let _late = world.origin.accept().await;
+    drop(client);
+    sleep(Duration::from_secs(11)).await;
+    let mut waiting = world.send(&event_source("/e", "")).await;
+    let mut own = world.origin.accept().await;
+    own.begin().await;
+    own.events(["b"]).await;
+    assert_eq!((waiting.data().await, waiting.status), (vec!["b".to_owned()], 200));
+}

@@ -254,6 +254,9 @@ impl Sim {
         self.note(format_args!("u{at} ends {end:?} after {}", self.model.upstreams[at].sent.len()));
         let up = &mut self.model.upstreams[at];
         let mut exchange = up.exchange.take().unwrap();
+        if end == Ended::Properly {
+            up.note_proper_end();
+        }
         up.end = Some((end, Instant::now()));
         if end == Ended::Properly {
             exchange.finish().await;

@@ -163,7 +163,7 @@ fn number(data: &str) -> (usize, usize) {
 fn whole_frames(body: &[u8]) -> usize {
     let blank = |end: &usize| {
         let body = &body[..*end];
-        body.ends_with(b"\n\n") || body.ends_with(b"\r\r") || body.ends_with(b"\r\n\r\n")
+        [&b"\n\n"[..], b"\r\r", b"\r\n\r", b"\r\n\r\n"].iter().any(|blank| body.ends_with(blank))
     };
     (0..=body.len()).rev().find(blank).unwrap_or(0)
 }

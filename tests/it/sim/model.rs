@@ -113,6 +113,15 @@ impl Upstream {
         }
     }
 
+    /// It ends properly now. A frame of which only the second half of its last line end is missing is whole: the first is one, too.
+    pub(super) fn note_proper_end(&mut self) {
+        let whole =
+            |frame: &&Frame| frame.is_event && frame.bytes[self.done..] == *"\n" && self.eol == "\r\n";
+        if let Some(length) = self.queue.front().filter(whole).map(|frame| frame.bytes.len()) {
+            self.note_sent(length);
+        }
+    }
+
     /// An event of this length is sent now.
     pub(super) fn note_sent(&mut self, length: usize) {
         let generation = if self.own.is_some() { 24 } else { 13 };

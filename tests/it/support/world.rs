@@ -103,11 +103,15 @@ impl World {
 
     /// The same, without reading yet.
     pub async fn send(&self, head: &str) -> Client {
+        self.send_raw(head.trim().replace('\n', "\r\n").as_bytes()).await
+    }
+
+    /// The same, for what may be no text, with its own line ends.
+    pub async fn send_raw(&self, head: &[u8]) -> Client {
         let (near, far) = duplex(self.pipe);
         tokio::spawn(self.app.server().serve(far, Peer(self.peer)));
         let mut client = Client::new(near);
-        let head = head.trim().replace('\n', "\r\n");
-        client.io.write_all(format!("{head}\r\n\r\n").as_bytes()).await.unwrap();
+        client.io.write_all(&[head, b"\r\n\r\n"].concat()).await.unwrap();
         client
     }
 
@@ -225,7 +229,7 @@ impl Exchange {
                 Err(_) => break,
             }
         }
-        self.request = String::from_utf8(head).unwrap();
+        self.request = String::from_utf8_lossy(&head).into_owned();
     }
 
     /// The value of a header of the request.
