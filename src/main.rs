@@ -132,6 +132,9 @@ fn cut_every(text: &str) -> Result<Duration, String> {
 struct Check {
     /// The file [env: RESPOOL_CONFIG]
     file: Option<String>,
+    /// The same: it is named so wherever else it is named
+    #[arg(long, value_name = "FILE", conflicts_with = "file")]
+    config: Option<String>,
     /// The event server, where the file does not say it [env: RESPOOL_UPSTREAM]
     #[arg(long, value_name = "URL")]
     upstream: Option<String>,
@@ -186,8 +189,8 @@ fn main() -> ExitCode {
 }
 
 fn check(arguments: Check) -> Result<ExitCode, Box<dyn Error>> {
-    let Check { file, upstream, effective, explain, method, header } = arguments;
-    let flags = Flags { upstream, config: file, ..Flags::default() };
+    let Check { file, config, upstream, effective, explain, method, header } = arguments;
+    let flags = Flags { upstream, config: file.or(config), ..Flags::default() };
     let say = match explain {
         Some(target) => Say::Explain(Box::new(command::explain::request(target, method, header))),
         None if effective => Say::Effective,
@@ -268,10 +271,9 @@ fn demo(arguments: Demo) -> Result<ExitCode, Box<dyn Error>> {
 fn doctor(arguments: Doctor) -> Result<ExitCode, Box<dyn Error>> {
     let Doctor { target, length, cuts, header: headers, direct, suggest, json } = arguments;
     let settings = command::doctor::Settings { target, direct, headers, length, cuts, suggest, json };
-    let mut err = io::stderr();
-    let progress = err.is_terminal().then_some(&mut err as &mut dyn io::Write);
-    let mut out = io::stdout();
-    let doctor = command::doctor::run(settings, &mut out, progress);
+    let (mut out, mut err, mut terminal) = (io::stdout(), io::stderr(), io::stderr());
+    let progress = terminal.is_terminal().then_some(&mut terminal as &mut dyn io::Write);
+    let doctor = command::doctor::run(settings, (&mut out, &mut err), progress);
     let fine = tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(doctor)?;
     Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

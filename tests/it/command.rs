@@ -41,6 +41,7 @@ fn check_says_what_is_wrong_and_where() {
          = help: write a whole number above zero\n"
     );
     check(&["check", name], 2, "", &fault);
+    check(&["check", "--config", name], 2, "", &fault);
     check(&["--config", name], 2, "", &fault);
     std::fs::remove_file(path).unwrap();
     let fault = "error: /no/such.toml: cannot be read: No such file or directory (os error 2)\n |\n \

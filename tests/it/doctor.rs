@@ -291,6 +291,17 @@ async fn what_is_no_event_stream_says_what_it_is() {
     assert_eq!(wrong(&report), ["unreachable"]);
 }
 
+/// respool keeps a client waiting for an event server that it cannot reach, for longer than one may be told to watch.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_respool_that_does_not_reach_its_event_server_is_told_from_nobody() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let through = through("outage = { hold = '1500ms' }", nobody);
+    let report = report(&url(through), "1s", "2", &[]).await;
+    assert_eq!(wrong(&report), ["unanswered"]);
+    let remedy = report["findings"][0]["remedy"].as_str().unwrap();
+    assert!(remedy.contains("`upstream` and its log say where it looks"), "{remedy}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_proven_by_silence_or_by_a_server_that_refuses_a_second_time() {
     let (_origin, server) = counting(60_000).start().await;

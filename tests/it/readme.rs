@@ -69,7 +69,11 @@ fn each_command_is_understood() {
         let own = ["respool ", "cargo run --release -- "].iter().find_map(|start| line.strip_prefix(start));
         match own {
             // Arguments before `--help` are refused before it is heard.
-            Some(arguments) => drop(help(&arguments.split(' ').collect::<Vec<_>>())),
+            Some(arguments) => {
+                // Where its output goes is the shell's.
+                let arguments = arguments.split(" > ").next().unwrap();
+                drop(help(&arguments.split(' ').collect::<Vec<_>>()));
+            }
             None => assert!(
                 ["tests/run", "curl -sN ", "curl -X POST "].iter().any(|known| line.starts_with(known)),
                 "{line}"
@@ -78,6 +82,16 @@ fn each_command_is_understood() {
         commands += 1;
     }
     assert!(commands >= 8);
+}
+
+/// Those of the first five minutes are what `tests/servers/operator.mjs` does with real servers, and all of it.
+#[test]
+fn a_new_operator_is_told_what_was_tried() {
+    let part = README.split("\n## The first five minutes\n").nth(1).unwrap();
+    let told = part.split("```").nth(1).unwrap().strip_prefix("sh\n").unwrap();
+    let script = include_str!("../servers/operator.mjs");
+    let tried = script.lines().filter_map(|line| line.split_once(" = \"respool ")?.1.strip_suffix("\";"));
+    assert_eq!(told, tried.map(|command| format!("respool {command}\n")).collect::<String>());
 }
 
 #[test]

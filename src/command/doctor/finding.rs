@@ -84,6 +84,13 @@ pub(super) const UNREACHABLE: Kind = wrong(
     "see that something listens there and that this machine may connect to it",
     &[],
 );
+pub(super) const UNANSWERED: Kind = wrong(
+    "unanswered",
+    "something listens there, but has nobody behind it who answers: respool does so when it cannot reach its event server",
+    "see that the event server runs, and that what listens there has its right address: of respool, `upstream` and its log say \
+     where it looks, and why it finds nobody",
+    &[],
+);
 pub(super) const UNTRUSTED: Kind = wrong(
     "untrusted",
     "only clients that trust somebody else than this machine does, or ask by another name, can connect",

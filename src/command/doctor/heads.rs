@@ -21,7 +21,9 @@ pub(super) fn no_stream(visit: &Visit) -> Option<Finding> {
             }
             End::Unreachable(why) => found::UNREACHABLE.seen(why.clone()),
             End::Lost(why) => {
-                found::UNREACHABLE.seen(format!("the connection was lost before an answer: {why}"))
+                let waited = seconds(visit.ended.saturating_sub(visit.asked));
+                found::UNANSWERED
+                    .seen(format!("the connection was closed after {waited}, before an answer: {why}"))
             }
             End::Left | End::Cut | End::Over => {
                 let waited = seconds(visit.ended.saturating_sub(visit.asked));

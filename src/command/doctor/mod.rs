@@ -51,6 +51,9 @@ pub const SHORTEST: Duration = Duration::from_secs(1);
 pub const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long the client that was cut may take to get what the other one has, once the time is over.
 const GRACE: Duration = Duration::from_secs(3);
+/// How long an answer is waited for at least: respool itself waits for an event server that cannot be reached, 5 s unless told
+/// otherwise, and then closes the connection.
+const PATIENCE: Duration = Duration::from_secs(7);
 /// How long an event may come later by one connection to a server than by another.
 const SETTLED: Duration = Duration::from_millis(250);
 /// How often one looks whether it has.
@@ -88,20 +91,21 @@ pub enum DoctorError {
     Io(#[from] io::Error),
 }
 
-/// Watches the stream, and says on `out` what was found; on `progress`, where there is a terminal, how it goes. Ends earlier
-/// at SIGINT or SIGTERM, with what was seen by then. True if nothing is wrong.
+/// Watches the stream, and says on `out` what was found; on `progress`, where there is a terminal, how it goes; and on `err`
+/// why nothing could be written on `out`. Ends earlier at SIGINT or SIGTERM, with what was seen by then. True if nothing is
+/// wrong.
 ///
 /// # Errors
 ///
 /// When nothing can be said.
 pub async fn run(
     settings: Settings,
-    out: &mut impl Write,
+    (out, err): (&mut impl Write, &mut impl Write),
     progress: Option<&mut dyn Write>,
 ) -> Result<bool, DoctorError> {
     let mut patient = Patient::new(&settings, progress)?;
     if settings.suggest {
-        return suggest::run(patient, &settings, out).await;
+        return suggest::run(patient, &settings, out, err).await;
     }
     let seen = patient.examine(&settings).await?;
     let report = Report::of(settings.target.to_string(), patient.client.now(), &seen);
@@ -169,14 +173,14 @@ impl<'a> Patient<'a> {
     }
 
     /// Asks once, as a browser does, and leaves with the head.
-    async fn probe(&mut self, limit: Duration) -> Visit {
+    async fn probe(&mut self, length: Duration) -> Visit {
         let (over, mut stop) = channel();
         let client = self.client.clone();
         let mut heard = |_: &visit::Event| {};
         let mut visit = std::pin::pin!(client.visit(None, Plan::Head, &mut stop, &mut heard));
         tokio::select! {
             visit = &mut visit => return visit,
-            () = sleep(limit) => {}
+            () = sleep(length.max(PATIENCE)) => {}
             _ = self.signals.next() => {}
         }
         over.send_replace(true);

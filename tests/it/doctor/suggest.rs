@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 
 use super::{
-    super::command::{file, respool},
+    super::{
+        command::{file, respool},
+        support::within,
+    },
     Server, counted, counting, doctor, is_as_said, random, through, typed, url,
 };
 
@@ -184,4 +187,20 @@ async fn a_proposal_is_an_object_too_and_there_is_none_where_there_is_no_bare_st
     let (code, said) = doctor(&["--suggest", &url(server), "--for", "1s"]).await;
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("status 404"), "{said}");
+}
+
+/// What is not a configuration must not end in the file that its reader meant for one, unseen; and nobody waits for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn why_there_is_no_proposal_is_said_at_once_and_not_on_the_output() {
+    let (_origin, server) = counting(50).status(|_, _| 404).start().await;
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for (address, said) in [(server, "status 404"), (nobody, "wrong: unreachable")] {
+        // It is over before that time is.
+        let arguments = ["doctor", "--suggest", &url(address), "--for", "10m"].map(str::to_owned);
+        let run = move || respool(&arguments.each_ref().map(String::as_str)).output().unwrap();
+        let output = within(async { tokio::task::spawn_blocking(run).await.unwrap() }).await;
+        assert_eq!((output.status.code(), output.stdout), (Some(1), Vec::new()), "{address}");
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert!(err.contains(said), "{err}");
+    }
 }

@@ -4,7 +4,7 @@
 //! without them. What follows from what they saw is pure.
 
 use std::{
-    io::{self, Write},
+    io::Write,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -46,7 +46,8 @@ pub(super) struct Watched {
     pub(super) bare: Option<Visit>,
 }
 
-/// Watches, and writes a configuration file on `out`, or says why there is none. True if there is one.
+/// Watches, and writes a configuration file on `out`, or says on `err` why there is none: `out` is likely to be a file by then,
+/// in which nobody would look for that. An object is one on `out`, whatever it says. True if there is a configuration.
 ///
 /// # Errors
 ///
@@ -55,16 +56,37 @@ pub(super) async fn run(
     mut patient: Patient<'_>,
     settings: &Settings,
     out: &mut impl Write,
+    err: &mut impl Write,
 ) -> Result<bool, DoctorError> {
     patient.client.keep = true;
-    let watched = watch(&mut patient, settings).await?;
+    // Nobody has to wait to hear that there is nothing to watch.
+    let probe = patient.probe(settings.length).await;
+    let (visit, finding) = if let Some(finding) = no_bare_stream(&probe) {
+        (probe, finding)
+    } else {
+        let watched = watch(&mut patient, settings).await?;
+        let Some(finding) = refusal(&watched.first) else {
+            return proposed(&watched, &patient, settings, out);
+        };
+        (watched.first, finding)
+    };
     let url = settings.target.to_string();
-    if let Some(finding) = refusal(&watched.first) {
-        let report = Report::found(url, patient.client.now(), &Seen::probed(watched.first), vec![finding]);
-        write(settings.json, &report, out)?;
-        return Ok(false);
+    let report = Report::found(url, patient.client.now(), &Seen::probed(visit), vec![finding]);
+    if settings.json {
+        report.write_json(out)?;
+    } else {
+        report.write(err)?;
     }
-    let proposal = Proposal::new(&settings.target, patient.client.now(), propose(&watched));
+    Ok(false)
+}
+
+fn proposed(
+    watched: &Watched,
+    patient: &Patient<'_>,
+    settings: &Settings,
+    out: &mut impl Write,
+) -> Result<bool, DoctorError> {
+    let proposal = Proposal::new(&settings.target, patient.client.now(), propose(watched));
     if settings.json {
         proposal.write_json(out)?;
     } else {
@@ -74,21 +96,20 @@ pub(super) async fn run(
     Ok(true)
 }
 
-fn write(json: bool, report: &Report, out: &mut impl Write) -> io::Result<()> {
-    if json { report.write_json(out) } else { report.write(out) }
+/// Nothing is there that could be watched.
+fn no_bare_stream(visit: &Visit) -> Option<Finding> {
+    let resume = visit.head.as_ref().and_then(|head| head.resume.as_ref());
+    let is_respool = resume.map(|said| finding::IS_RESPOOL.seen(format!("Respool-Resume: {said}")));
+    is_respool.or_else(|| heads::no_stream(visit))
 }
 
 /// Why nothing can be proposed.
 fn refusal(visit: &Visit) -> Option<Finding> {
-    let head = visit.head.as_ref();
-    if let Some(said) = head.and_then(|head| head.resume.as_ref()) {
-        return Some(finding::IS_RESPOOL.seen(format!("Respool-Resume: {said}")));
-    }
-    let coding = head.filter(|head| !head.is_stream).and_then(|head| head.coding.as_ref());
+    let coding = visit.head.as_ref().filter(|head| !head.is_stream).and_then(|head| head.coding.as_ref());
     let compressed = coding.map(|coding| {
         finding::COMPRESSED.seen(format!("Content-Encoding: {coding}, although identity was asked for"))
     });
-    heads::no_stream(visit).or(compressed)
+    no_bare_stream(visit).or(compressed)
 }
 
 async fn watch(patient: &mut Patient<'_>, settings: &Settings) -> Result<Watched, DoctorError> {
