@@ -120,6 +120,8 @@ mod schema;
 mod shared;
 /// A seeded world: many clients, cuts, stalls, losses and clock jumps, with invariants after each step.
 mod sim;
+/// What is done about programs that a check needs and that cannot be had.
+mod steps;
 /// What a client is sent: which answers are streams, what stays as it came, who gets ids, and where.
 mod stream;
 /// Clients that make an event of every blank line once they hold an id.
