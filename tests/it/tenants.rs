@@ -206,7 +206,7 @@ impl Case {
         let digits = *[13, 24].choose(&mut self.dice).unwrap();
         let digit = |dice: &mut StdRng| char::from_digit(dice.random_range(0..32), 32).unwrap();
         let run: String = (0..digits).map(|_| digit(&mut self.dice)).collect();
-        let ours = format!("r{}{}-{}", &"0"[..], &run[1..], self.dice.random_range(0..5));
+        let ours = format!("r0{}-{}", &run[1..], self.dice.random_range(0..5));
         let id = if self.dice.random() { ours } else { format!("f{}", self.dice.random_range(0..1000)) };
         let request = plan::request(&mut self.dice);
         self.ask(request, &id, "with a forged id").await;
