@@ -48,6 +48,8 @@ mod edges;
 mod format;
 /// Everything that is no event stream: bytes and headers unchanged, upgrades, trailers, 1xx.
 mod forward;
+/// The corpora of what is fuzzed, each input once.
+mod fuzz;
 /// Fall off by count, by bytes, by age, by generation; an empty window; a cursor ahead; ids that are not ours.
 mod gap;
 /// Configurations, and what is said of them.
