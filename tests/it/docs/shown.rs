@@ -234,4 +234,6 @@ attacks.md identity:
   what_a_front_lets_through_is_read_in_one_way_by_all_behind_it
 attacks.md flood:
   a_flood_ends_its_connection_or_waits_and_nobody_else_notices the_page_has_each_flood
+hardening.md
+  each_target_takes_its_corpus
 ";
