@@ -304,6 +304,12 @@ impl<S: Socket, K> Client<S, K> {
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut dropped = [0; 4096];
         loop {
+            // Before each read: a client that always has more to say would leave no other time for it.
+            if let Lingering::Reading(timer) = &mut self.lingering
+                && timer.as_mut().poll(cx).is_ready()
+            {
+                return Poll::Ready(());
+            }
             let mut buf = ReadBuf::new(&mut dropped);
             let read = Pin::new(&mut self.socket).poll_read(cx, &mut buf);
             match (read, &mut self.lingering) {
@@ -312,7 +318,7 @@ impl<S: Socket, K> Client<S, K> {
                         *lingering = Lingering::Reading(Box::pin(sleep(LINGER)));
                     }
                 }
-                (Poll::Pending, Lingering::Reading(timer)) => return timer.as_mut().poll(cx),
+                (Poll::Pending, Lingering::Reading(_)) => return Poll::Pending,
                 _ => return Poll::Ready(()),
             }
         }
@@ -430,6 +436,41 @@ mod tests {
         let fault = client.write_all(b"more than four").await.unwrap_err();
         assert_eq!(fault.kind(), io::ErrorKind::TimedOut);
         assert!(start.elapsed() >= Duration::from_secs(30) && start.elapsed() < Duration::from_secs(31));
+    }
+
+    /// A client that never stops talking, and takes all.
+    struct Talker(tokio::io::Repeat);
+
+    impl AsyncRead for Talker {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_read(cx, buf)
+        }
+    }
+
+    impl AsyncWrite for Talker {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(buf.len()))
+        }
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl Socket for Talker {}
+
+    /// In real time: who never waits lets a stopped clock stand still.
+    #[tokio::test]
+    async fn a_client_that_never_stops_talking_is_not_listened_to_for_ever() {
+        let mut client = Client::new(Talker(tokio::io::repeat(b'x')), Control::new(Drain::default()), ());
+        let closed = tokio::time::timeout(LINGER * 5, client.shutdown()).await;
+        assert!(closed.is_ok(), "it is listened to as long as it talks");
     }
 
     #[tokio::test(start_paused = true)]
