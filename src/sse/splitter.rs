@@ -54,6 +54,12 @@ impl Splitter {
         self.carry.len()
     }
 
+    /// What that costs, in bytes: it grows by doubling, so that there may be more room than it fills.
+    #[must_use]
+    pub fn cost(&self) -> usize {
+        self.carry.capacity()
+    }
+
     /// The stream has ended properly: a last frame that ends in CR waits for no LF any more.
     ///
     /// # Errors
@@ -77,7 +83,7 @@ impl Splitter {
             self.carry.extend_from_slice(chunk);
             let used = self.scan.run(&self.carry, self.limit, &mut sink)?;
             self.carry.drain(..used);
-            if self.carry.is_empty() {
+            if self.carry.len() < self.carry.capacity() / 4 {
                 self.carry.shrink_to(KEPT);
             }
         }
