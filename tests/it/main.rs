@@ -124,6 +124,8 @@ mod shared;
 mod sim;
 /// What is done about programs that a check needs and that cannot be had.
 mod steps;
+/// The whole program under what should be too much for it.
+mod strain;
 /// What a client is sent: which answers are streams, what stays as it came, who gets ids, and where.
 mod stream;
 /// Clients that make an event of every blank line once they hold an id.

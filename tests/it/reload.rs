@@ -1,7 +1,7 @@
 //! Another configuration while clients are served: what changes, what stays, and whom it touches.
 
 /// The binary: SIGHUP, and a file that is looked at.
-mod binary;
+pub(crate) mod binary;
 /// Reload after reload, under load.
 mod storm;
 

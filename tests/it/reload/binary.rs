@@ -37,8 +37,8 @@ impl Drop for File {
 }
 
 /// The binary with this file, before an event server of one event.
-pub(super) struct Running {
-    pub(super) binary: Binary,
+pub(crate) struct Running {
+    pub(crate) binary: Binary,
     file: File,
     admin: SocketAddr,
     _origin: Origin,
@@ -50,14 +50,14 @@ impl Running {
     }
 
     /// Before this event server.
-    pub(super) async fn before(origin: Origin, name: &str, text: &str) -> Self {
+    pub(crate) async fn before(origin: Origin, name: &str, text: &str) -> Self {
         let admin = free();
         let file = File::new(name, &format!("admin = '{admin}'\n{text}"));
         let binary = Binary::configured(origin.address, file.path()).await;
         Self { binary, file, admin, _origin: origin }
     }
 
-    pub(super) fn write(&self, text: &str) {
+    pub(crate) fn write(&self, text: &str) {
         // At once: it may be read at any moment.
         let next = self.file.0.with_extension("next");
         std::fs::write(&next, self.text(text)).unwrap();
@@ -81,17 +81,17 @@ impl Running {
         admin.ask(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await.text()
     }
 
-    pub(super) async fn metrics(&self) -> String {
+    pub(crate) async fn metrics(&self) -> String {
         self.admin("/metrics").await
     }
 
-    pub(super) async fn metric(&self, line: &str) -> u64 {
+    pub(crate) async fn metric(&self, line: &str) -> u64 {
         let text = self.metrics().await;
         let found = text.lines().find_map(|had| had.strip_prefix(line));
         found.unwrap_or_else(|| panic!("no {line} in {text}")).trim().parse().unwrap()
     }
 
-    pub(super) async fn reloads(&self, result: &str) -> u64 {
+    pub(crate) async fn reloads(&self, result: &str) -> u64 {
         self.metric(&format!("respool_reloads_total{{result=\"{result}\"}}")).await
     }
 

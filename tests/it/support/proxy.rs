@@ -181,6 +181,11 @@ impl Binary {
         self.memory("VmHWM:")
     }
 
+    /// The same without what it shares with its file: its own, however large the program is.
+    pub(crate) fn own_peak(&self) -> u64 {
+        self.peak().saturating_sub(self.memory("RssFile:"))
+    }
+
     /// The memory that it has now, in KiB.
     pub(crate) fn resident(&self) -> u64 {
         self.memory("VmRSS:")
