@@ -336,7 +336,7 @@ impl Pump {
             tracing::warn!(parent: &self.span, route, "the upstream repeats an id: who comes back with it may get events again");
         }
         let partial = self.splitter.held();
-        let cost = self.splitter.cost() + self.appender.ids.cost();
+        let cost = partial + self.appender.ids.cost();
         self.budget.charge(self.charged, cost);
         self.charged = cost;
         self.partial = match self.partial.take() {

@@ -54,12 +54,6 @@ impl Splitter {
         self.carry.len()
     }
 
-    /// What that costs, in bytes: it grows by doubling, so that there may be more room than it fills.
-    #[must_use]
-    pub fn cost(&self) -> usize {
-        self.carry.capacity()
-    }
-
     /// The stream has ended properly: a last frame that ends in CR waits for no LF any more.
     ///
     /// # Errors
@@ -83,7 +77,7 @@ impl Splitter {
             self.carry.extend_from_slice(chunk);
             let used = self.scan.run(&self.carry, self.limit, &mut sink)?;
             self.carry.drain(..used);
-            if self.carry.len() < self.carry.capacity() / 4 {
+            if self.carry.is_empty() {
                 self.carry.shrink_to(KEPT);
             }
         }

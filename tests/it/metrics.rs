@@ -256,7 +256,7 @@ async fn a_loss_that_the_upstream_bridges_is_no_break_and_one_that_it_does_not_i
 
 #[tokio::test(start_paused = true)]
 async fn a_frame_for_which_there_is_no_memory_is_a_break() {
-    let limits = "[limits]\nmemory = '300KiB'\nevent = '100KiB'\n[window]\nbytes = '100KiB'\n";
+    let limits = "[limits]\nmemory = '200KiB'\nevent = '100KiB'\n[window]\nbytes = '100KiB'\n";
     let mut world = World::new(&format!("{limits}{QUIET}"));
     let mut open = Vec::new();
     for _ in 0..3 {
