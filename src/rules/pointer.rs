@@ -20,12 +20,24 @@ impl FromStr for Pointer {
 
     fn from_str(text: &str) -> Result<Self, PointerError> {
         let steps = text.strip_prefix('/').ok_or(PointerError)?.split('/');
-        let unescaped = |step: &str| {
-            let rest = step.replace("~0", "").replace("~1", "");
-            (!rest.contains('~')).then(|| step.replace("~1", "/").replace("~0", "~")).ok_or(PointerError)
-        };
-        Ok(Self { steps: steps.map(unescaped).collect::<Result<_, _>>()? })
+        Ok(Self { steps: steps.map(unescaped).collect::<Option<_>>().ok_or(PointerError)? })
     }
+}
+
+/// A step as it is meant (RFC 6901, section 4); `None` where a `~` has no meaning.
+fn unescaped(step: &str) -> Option<String> {
+    let mut parts = step.split('~');
+    let mut text = parts.next()?.to_owned();
+    for part in parts {
+        let (sign, rest) = part.split_at_checked(1)?;
+        text.push(match sign {
+            "0" => '~',
+            "1" => '/',
+            _ => return None,
+        });
+        text.push_str(rest);
+    }
+    Some(text)
 }
 
 impl Pointer {
@@ -207,7 +219,7 @@ mod tests {
 
     #[test]
     fn what_is_no_pointer_is_refused() {
-        for text in ["", "type", "a/b", "/a~", "/~2", "/~"] {
+        for text in ["", "type", "a/b", "/a~", "/~2", "/~", "/a~~01b", "/~~10"] {
             assert_eq!(text.parse::<Pointer>(), Err(PointerError), "{text}");
         }
     }
