@@ -20,14 +20,14 @@ use crate::{
 };
 
 mod allowance;
-mod frames;
 mod handler;
+mod meter;
 mod multiplex;
 mod passage;
 mod places;
 
-use frames::Metered;
 use handler::{Handler, Whence};
+use meter::Metered;
 use multiplex::Streams;
 use places::Places;
 

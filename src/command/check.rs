@@ -33,7 +33,7 @@ pub fn run(
 ) -> io::Result<bool> {
     match said(flags, env, say) {
         Ok((config, said)) => {
-            // What is wrong with no file that it names.
+            // A system that trusts nobody is wrong with no file, and so at no place of the configuration.
             if let Err(fault) = config.certificates().and(config.upstream_certificates().map(drop)) {
                 writeln!(err, "{fault}")?;
                 return Ok(false);
@@ -52,9 +52,7 @@ pub fn run(
 fn said(flags: &Flags, env: &Env<'_>, say: &Say) -> Result<(Config, String), Faults> {
     let file = config::read(flags, env)?;
     let file = file.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
-    let config = Config::resolve(flags, env, file)?;
-    // What its files hold is as much of it as what it says itself.
-    config.inspect(file)?;
+    let config = Config::resolve_inspected(flags, env, file)?;
     let said = match say {
         Say::Ok => "ok\n".to_owned(),
         Say::Effective => config::effective(flags, env, file)?,

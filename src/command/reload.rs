@@ -158,12 +158,7 @@ impl Reloader {
     async fn judge(&self, read: &Read) -> Result<Config, Faults> {
         let ((name, text), sources) = (read.clone()?, self.sources.clone());
         let place = Place::Whole(name.clone());
-        let resolve = move || {
-            let file = Some((name.as_str(), text.as_str()));
-            let config = Config::resolve(&sources.flags, &sources.env, file)?;
-            config.inspect(file)?;
-            Ok(config)
-        };
+        let resolve = move || Config::resolve_inspected(&sources.flags, &sources.env, Some((&name, &text)));
         // It reads the files that it names.
         spawn_blocking(resolve).await.unwrap_or_else(|panic| Err(unfinished(place, &panic)))
     }

@@ -139,6 +139,19 @@ impl Config {
     pub fn load_inspected(flags: &Flags, env: &Env<'_>) -> Result<Self, Faults> {
         let file = read(flags, env)?;
         let file = file.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
+        Self::resolve_inspected(flags, env, file)
+    }
+
+    /// As [`resolve`](Self::resolve), with the files of TLS inspected that it names.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong, with those files if with nothing else.
+    pub fn resolve_inspected(
+        flags: &Flags,
+        env: &Env<'_>,
+        file: Option<(&str, &str)>,
+    ) -> Result<Self, Faults> {
         let config = Self::resolve(flags, env, file)?;
         config.inspect(file)?;
         Ok(config)
@@ -207,12 +220,9 @@ impl Config {
         self.listen.iter().chain(&self.admin).any(Address::speaks_tls)
     }
 
-    /// Reads the files of TLS that are in use, and that this file, of which the configuration is, names.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with them, each at the key that names it.
-    pub fn inspect(&self, file: Option<(&str, &str)>) -> Result<(), Faults> {
+    /// Reads the files of TLS that are in use, and that this file, of which the configuration is, names. What is wrong with
+    /// one is said at the key that names it.
+    fn inspect(&self, file: Option<(&str, &str)>) -> Result<(), Faults> {
         let Some((name, text)) = file else { return Ok(()) };
         let found = Found::default();
         let source = Source { name, text, found: &found };

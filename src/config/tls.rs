@@ -48,10 +48,7 @@ pub(super) fn upstream(source: Source<'_>, file: &File) -> UpstreamFiles {
 pub(super) fn files(source: Source<'_>, file: &File, config: &Config) {
     let note = |written: Option<&Spanned<Text>>, fault: Option<TlsFault>| {
         if let (Some(written), Some(fault)) = (written, fault) {
-            // An error of these says what is wrong, `;`, and what would be right.
-            let said = fault.to_string();
-            let (message, remedy) = said.rsplit_once("; ").unwrap_or((&said, "name another file"));
-            source.refuse(wrong(message, remedy), written.span());
+            source.refuse(wrong(fault.wrong(), fault.remedy()), written.span());
         }
     };
     let both = |files: Option<&Files>| files.map_or([None, None], Files::faults);

@@ -2,7 +2,7 @@
 
 mod preflight;
 mod private;
-mod told;
+mod verdict;
 
 use std::{
     collections::HashMap,
@@ -492,11 +492,11 @@ impl Stamped<'_> {
         readmission: Option<Readmission>,
     ) -> Response<Body> {
         let Joined { verdict, cursor, replayed } = joined;
-        told::count(verdict, self.route, &metrics);
-        self.span.record("verdict", told::label(verdict).text());
+        verdict::count(verdict, self.route, &metrics);
+        self.span.record("verdict", verdict::label(verdict).text());
         tracing::debug!(parent: self.span, replayed, "a client joined");
         head::dress(&mut head);
-        if let Ok(value) = HeaderValue::try_from(told::header(verdict)) {
+        if let Ok(value) = HeaderValue::try_from(verdict::header(verdict)) {
             head.headers.insert(RESUME, value);
         }
         let connection = self.parts.extensions.get::<Control>().cloned();

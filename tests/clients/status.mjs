@@ -3,10 +3,10 @@
 // SCREENSHOTS  a directory for screenshots (default: none are taken)
 
 import net from "node:net";
-import { join } from "node:path";
 
 import { launch } from "./chromium.mjs";
-import { Origin, Respool, check, eventually, listen, main, same, sleep } from "./world.mjs";
+import { openTab, screenshot, soon } from "./statuspage.mjs";
+import { Origin, Respool, check, listen, main, same, sleep } from "./world.mjs";
 
 const HOSTILE = "/{feed/a,<img/src=x/onerror=alert(1)>}";
 const ROUTES = `
@@ -35,24 +35,11 @@ async function start() {
   origin = await Origin.start();
   respool = await Respool.start(origin.url, ROUTES);
   url = `http://127.0.0.1:${respool.admin}/`;
-  page = await browser.newPage({ viewport: { width: 1200, height: 900 }, reducedMotion: "reduce" });
-  page.on("pageerror", (error) => faults.push(String(error)));
-  page.on("console", (message) => {
-    if (["error", "warning"].includes(message.type())) faults.push(message.text());
-  });
-  page.on("request", (request) => {
-    if (!request.url().startsWith(url)) faults.push(`request to ${request.url()}`);
-  });
+  page = await openTab(browser, url, faults);
 }
 
 const text = (selector) => page.locator(selector).innerText();
 const status = async () => (await fetch(`${url}status`)).json();
-const soon = (is, what) => eventually(is, what, 15);
-
-async function screenshot(name, options = {}) {
-  const directory = process.env.SCREENSHOTS;
-  if (directory) await page.screenshot({ path: join(directory, `${name}.png`), ...options });
-}
 
 /** The row of a stream, by what it says. */
 const stream = (words) => page.locator("#streams tbody tr").filter({ hasText: words });
@@ -94,7 +81,7 @@ async function slow() {
   const first = await page.locator("#clients tbody tr").first().innerText();
   check("the one furthest behind comes first", /[\d,]+ events?, .* [KM]iB/.test(first) ? "" : first);
   check("and is an alert in words", /so far behind/.test(await text("#alerts")) ? "" : await text("#alerts"));
-  await screenshot("slow", { fullPage: true });
+  await screenshot(page, "slow", { fullPage: true });
   socket.destroy();
   await soon(async () => !/so far behind/.test(await text("#alerts")), "all caught up");
 }
@@ -186,10 +173,10 @@ async function looks() {
       await page.setViewportSize({ width, height });
       const wide = await page.evaluate(() => document.documentElement.scrollWidth);
       same(`${colorScheme}, ${width} px: nothing to scroll sideways`, wide, width);
-      await screenshot(`${colorScheme}-${width}`, { fullPage: true });
+      await screenshot(page, `${colorScheme}-${width}`, { fullPage: true });
       for (let n = 0; width === 360 && n < 4; n++) {
         await page.evaluate((y) => window.scrollTo(0, y), n * 660);
-        await screenshot(`${colorScheme}-${width}-${n}`);
+        await screenshot(page, `${colorScheme}-${width}-${n}`);
       }
     }
     await contrast(colorScheme);
@@ -266,7 +253,7 @@ async function purge() {
   same("the focus stays while numbers change", (await focused()).name, name);
   await page.keyboard.press("Enter");
   same("it asks first, and would leave it", (await focused()).name, "Leave it");
-  await screenshot("ask");
+  await screenshot(page, "ask");
   await page.keyboard.press("Escape");
   await sleep(1500);
   const events = async () => (await status()).streams.find((one) => one.route === "/shared").window.events;
@@ -291,9 +278,9 @@ async function outage() {
   check("what is down comes first", /no upstream/.test(first) ? "" : first);
   check("the title says it", (await page.title()).startsWith("(!)") ? "" : await page.title());
   await page.setViewportSize({ width: 1200, height: 900 });
-  await screenshot("outage", { fullPage: true });
+  await screenshot(page, "outage", { fullPage: true });
   await page.setViewportSize({ width: 360, height: 740 });
-  await screenshot("outage-360", { fullPage: true });
+  await screenshot(page, "outage-360", { fullPage: true });
   await page.setViewportSize({ width: 1200, height: 900 });
   await origin.up();
   await soon(async () => !/The upstream is away/.test(await text("#alerts")), "end of the outage");
@@ -319,7 +306,7 @@ async function drain() {
   const [code] = await Promise.race([respool.exit, sleep(20_000).then(() => ["it did not end"])]);
   same("respool ends with 0", code, 0);
   await soon(async () => /Connection lost/.test(await text("#link")), "word that the connection is lost");
-  await screenshot("lost");
+  await screenshot(page, "lost");
 }
 
 await main(

@@ -29,8 +29,7 @@ const NOTHING: Flags = Flags { upstream: None, listen: Vec::new(), admin: None, 
 /// What is said of a file: drawn for a person, and in lines for a log; or what it comes to.
 fn said(name: &str, text: &str) -> String {
     let file = Some((name, text));
-    let inspected = |config: Config| config.inspect(file).map(|()| config);
-    match Config::resolve(&NOTHING, &env, file).and_then(inspected) {
+    match Config::resolve_inspected(&NOTHING, &env, file) {
         Ok(config) => {
             let warnings = config.warnings.render(Severity::Warning, false);
             let effective = config::effective(&NOTHING, &env, file).unwrap();

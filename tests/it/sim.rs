@@ -10,11 +10,7 @@ mod model;
 /// What a seed's world is like.
 mod plan;
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::time::Duration;
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 use respool::id::Position;
@@ -25,7 +21,10 @@ use self::{
     model::{Frame, Model, Upstream},
     plan::{Path, Plan},
 };
-use crate::support::world::{Ended, Exchange, World, event_source, settle};
+use crate::support::{
+    seeded::{self, Log, seeds},
+    world::{Ended, Exchange, World, event_source, settle},
+};
 
 /// What a window holds that cannot give way: its last block and newest event.
 const LAST_BLOCK: usize = 128 << 10;
@@ -40,19 +39,9 @@ const CLIENTS: usize = 8;
 
 #[test]
 fn whatever_happens_each_client_gets_what_it_missed() {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
-    if let Some(seed) = number("SIM_SEED") {
-        let log = run(seed).unwrap_or_else(|failure| panic!("{failure}"));
-        print(&log);
-        return;
-    }
     let mut all = String::new();
-    let first = number("SIM_FROM").unwrap_or(0);
-    for seed in first..first + number("SIM_SEEDS").unwrap_or(500) {
-        match run(seed) {
-            Ok(log) => all += &log,
-            Err(failure) => panic!("{failure}\nSIM_SEED={seed} cargo test --test it sim:: -- --nocapture"),
-        }
+    if seeds("SIM", 500, run, |log| all += log).is_none() {
+        return;
     }
     // What never happens cannot fail.
     let count = |what: &str| all.lines().filter(|line| line.contains(what)).count();
@@ -80,38 +69,8 @@ fn a_seed_is_the_same_world_each_time() {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "somebody asked for this one")]
-fn print(log: &str) {
-    println!("{log}");
-}
-
-/// Runs a seed; says what happened, or what must not have.
 fn run(seed: u64) -> Result<String, String> {
-    let log = Log::default();
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-    let lived = catch_unwind(AssertUnwindSafe(|| {
-        runtime.block_on(async { Sim::new(seed, log.clone()).live().await })
-    }));
-    let text = log.text();
-    lived.map(|()| text.clone()).map_err(|panic| {
-        let what = panic.downcast_ref::<String>().cloned();
-        let what = what.or_else(|| panic.downcast_ref::<&str>().map(|what| (*what).to_owned()));
-        format!("{text}\nseed {seed}: {}", what.unwrap_or_default())
-    })
-}
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<String>>>);
-
-impl Log {
-    fn add(&self, line: String) {
-        self.0.lock().unwrap().push(line);
-    }
-
-    fn text(&self) -> String {
-        self.0.lock().unwrap().join("\n")
-    }
+    seeded::run(seed, |log| Sim::new(seed, log).live())
 }
 
 struct Sim {

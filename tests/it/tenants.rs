@@ -8,11 +8,7 @@ mod model;
 /// What the operator wrote, and who the tenants are.
 mod plan;
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::time::Duration;
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 use tokio::time::{Instant, sleep};
@@ -21,20 +17,16 @@ use self::{
     model::{Model, Request, Sent, Told, generation},
     plan::Plan,
 };
-use crate::support::world::{Client, Exchange, World, settle};
+use crate::support::{
+    seeded::{self, Log, seeds},
+    world::{Client, Exchange, World, settle},
+};
 
 const SEEDS: u64 = 300;
 const TOKENS: [&str; 3] = ["tok1", "tok2", "tok3"];
 
 #[test]
 fn nobody_is_shown_what_is_not_theirs() {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
-    if let Some(seed) = number("TENANTS_SEED") {
-        let log = run(seed).unwrap_or_else(|failure| panic!("{failure}"));
-        print(&log);
-        return;
-    }
-    let seeds = number("TENANTS_SEEDS").unwrap_or(SEEDS);
     // What never happens cannot fail.
     let mut happened = [
         ("with another's id", 0),
@@ -48,42 +40,20 @@ fn nobody_is_shown_what_is_not_theirs() {
         ("is asked about again", 0),
         ("sees another's event", 0),
     ];
-    for seed in 0..seeds {
-        let log = run(seed).unwrap_or_else(|failure| {
-            panic!("{failure}\nTENANTS_SEED={seed} cargo test --test it tenants:: -- --nocapture")
-        });
+    let count = |log: &str| {
         for (what, count) in &mut happened {
             *count += log.lines().filter(|line| line.contains(*what)).count() as u64;
         }
-    }
+    };
+    let Some(seeds) = seeds("TENANTS", SEEDS, run, count) else { return };
     for (what, count) in happened {
         assert!(count * 40 > seeds, "{what}: {count} times in {seeds} seeds");
     }
 }
 
-#[expect(clippy::print_stdout, reason = "somebody asked for this one")]
-fn print(log: &str) {
-    println!("{log}");
-}
-
-/// Runs a seed; says what happened, or what must not have.
 fn run(seed: u64) -> Result<String, String> {
-    let log = Log::default();
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-    let lived = catch_unwind(AssertUnwindSafe(|| {
-        runtime.block_on(async { Case::new(seed, log.clone()).live().await });
-    }));
-    let text = log.0.lock().unwrap().join("\n");
-    lived.map(|()| text.clone()).map_err(|panic| {
-        let what = panic.downcast_ref::<String>().cloned();
-        let what = what.or_else(|| panic.downcast_ref::<&str>().map(|what| (*what).to_owned()));
-        format!("{text}\nseed {seed}: {}", what.unwrap_or_default())
-    })
+    seeded::run(seed, |log| Case::new(seed, log).live())
 }
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<String>>>);
 
 /// A client that is there.
 struct Actor {
@@ -119,14 +89,14 @@ impl Case {
     fn new(seed: u64, log: Log) -> Self {
         let mut dice = StdRng::seed_from_u64(seed);
         let plan = Plan::draw(&mut dice);
-        log.0.lock().unwrap().push(plan.config());
+        log.add(plan.config());
         let world = World::seeded(&plan.config(), seed);
         let (actors, lines, ids, denied) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         Self { dice, log, plan, world, model: Model::default(), actors, lines, ids, denied }
     }
 
     fn note(&self, what: impl std::fmt::Display) {
-        self.log.0.lock().unwrap().push(what.to_string());
+        self.log.add(what);
     }
 
     async fn live(mut self) {
@@ -341,7 +311,7 @@ impl Case {
         if client.status != 0 && !std::mem::replace(&mut actor.noted, true) {
             let answer =
                 if client.status == 200 { client.resume().to_owned() } else { client.status.to_string() };
-            self.log.0.lock().unwrap().push(format!("c{name} is answered {answer}"));
+            self.log.add(format!("c{name} is answered {answer}"));
         }
         let events = client.held().events;
         let mut last = Vec::new();
@@ -354,7 +324,7 @@ impl Case {
                 panic!("c{name}, {sent:?}, was shown {event:?}: {why}");
             }
             if self.model.told[told].name != name {
-                self.log.0.lock().unwrap().push(format!("c{name} sees another's event"));
+                self.log.add(format!("c{name} sees another's event"));
             }
             last.push((told, number, event.id.clone()));
         }

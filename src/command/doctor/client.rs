@@ -17,7 +17,7 @@ use super::{
     target::{Header, Target},
     visit::{CURSOR, End, Event, Recorder, Visit},
 };
-use crate::{body::BoxError, dice::Dice};
+use crate::{body::BoxError, dice::Dice, net::tls};
 
 /// What a browser takes.
 const BROWSERS: &str = "gzip, deflate, br, zstd";
@@ -111,7 +111,10 @@ impl Client {
         plan: Plan,
     ) -> Result<(Response<Incoming>, Connection), End> {
         let lost = |error: &dyn std::error::Error| End::Lost(chain(error));
-        let unreachable = |error: io::Error| End::Unreachable(chain(&error));
+        let unreachable = |error: io::Error| match tls::distrust(&error) {
+            Some(why) => End::Untrusted(why),
+            None => End::Unreachable(chain(&error)),
+        };
         let io = self.target.dialer().map_err(unreachable)?.dial().await.map_err(unreachable)?;
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(io)).await.map_err(|error| lost(&error))?;

@@ -15,10 +15,7 @@ const LONG: Duration = Duration::from_secs(1);
 pub(super) fn no_stream(visit: &Visit) -> Option<Finding> {
     let Some(head) = &visit.head else {
         return Some(match &visit.end {
-            End::Unreachable(why) if why.contains("invalid peer certificate") => {
-                // What follows is what would be right in a configuration, and the doctor has none.
-                found::UNTRUSTED.seen(why.split("; ").next().unwrap_or(why).to_owned())
-            }
+            End::Untrusted(why) => found::UNTRUSTED.seen(why.clone()),
             End::Unreachable(why) => found::UNREACHABLE.seen(why.clone()),
             End::Lost(why) => {
                 let waited = seconds(visit.ended.saturating_sub(visit.asked));

@@ -65,6 +65,8 @@ pub(super) enum End {
     Lost(String),
     /// Nobody answered.
     Unreachable(String),
+    /// Whoever did has a certificate that is not trusted.
+    Untrusted(String),
 }
 
 /// What matters of an answer's head.

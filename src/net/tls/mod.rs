@@ -16,7 +16,7 @@ use rustls::crypto::CryptoProvider;
 
 pub use certificates::Certificates;
 pub use front::Front;
-pub use upstream::{UpstreamFiles, UpstreamTls};
+pub use upstream::{UpstreamFiles, UpstreamTls, distrust};
 
 /// What is offered by ALPN, in either direction.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -50,9 +50,9 @@ pub struct Files {
 
 /// What is wrong with a file of TLS, and what would be right: `FILE: what is wrong; what would be right`.
 #[derive(Debug, thiserror::Error)]
+#[error("{}; {}", self.wrong(), self.remedy())]
 pub enum TlsFault {
     /// It cannot be read.
-    #[error("{}: cannot be read: {fault}; name a file that this user may read", file.display())]
     Unreadable {
         /// Which.
         file: PathBuf,
@@ -60,7 +60,6 @@ pub enum TlsFault {
         fault: io::Error,
     },
     /// Something in it is wrong, or missing.
-    #[error("{}: {wrong}; {remedy}", file.display())]
     Wrong {
         /// Which.
         file: PathBuf,
@@ -70,12 +69,8 @@ pub enum TlsFault {
         remedy: &'static str,
     },
     /// The system trusts nobody.
-    #[error(
-        "no certificates of authorities were found on this system; name a file of them as `ca` in [upstream_tls], or as SSL_CERT_FILE in the environment"
-    )]
     NoRoots,
     /// TLS itself cannot be set up.
-    #[error("TLS cannot be set up; this is not of your making")]
     Setup(#[source] rustls::Error),
 }
 
@@ -99,6 +94,30 @@ impl Files {
 }
 
 impl TlsFault {
+    /// What is wrong, with the file that it is in.
+    #[must_use]
+    pub fn wrong(&self) -> String {
+        match self {
+            Self::Unreadable { file, fault } => format!("{}: cannot be read: {fault}", file.display()),
+            Self::Wrong { file, wrong, .. } => format!("{}: {wrong}", file.display()),
+            Self::NoRoots => "no certificates of authorities were found on this system".to_owned(),
+            Self::Setup(_) => "TLS cannot be set up".to_owned(),
+        }
+    }
+
+    /// What would be right.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Unreadable { .. } => "name a file that this user may read",
+            Self::Wrong { remedy, .. } => remedy,
+            Self::NoRoots => {
+                "name a file of them as `ca` in [upstream_tls], or as SSL_CERT_FILE in the environment"
+            }
+            Self::Setup(_) => "this is not of your making",
+        }
+    }
+
     /// The file that it is in, if it is in one.
     #[must_use]
     pub fn file(&self) -> Option<&Path> {
@@ -108,7 +127,7 @@ impl TlsFault {
         }
     }
 
-    fn wrong(file: &Path, wrong: impl ToString, remedy: &'static str) -> Self {
+    fn in_file(file: &Path, wrong: impl ToString, remedy: &'static str) -> Self {
         Self::Wrong { file: file.to_owned(), wrong: wrong.to_string(), remedy }
     }
 }

@@ -136,6 +136,15 @@ impl Stranger {
     }
 }
 
+/// Why whoever answered is not who should be, where that is the fault.
+#[must_use]
+pub fn distrust(fault: &io::Error) -> Option<String> {
+    let inner = fault.get_ref()?;
+    let stranger = inner.downcast_ref().map(|stranger: &Stranger| &stranger.fault);
+    let fault = stranger.or_else(|| inner.downcast_ref())?;
+    matches!(fault, rustls::Error::InvalidCertificate(_)).then(|| fault.to_string())
+}
+
 fn contents(files: &UpstreamFiles) -> Result<Contents, TlsFault> {
     let ca = files.ca.as_deref().map(pem::read).transpose()?;
     Ok(Contents { ca, own: files.own.as_ref().map(pem::contents).transpose()? })
@@ -176,9 +185,9 @@ fn native() -> Result<RootCertStore, TlsFault> {
 fn given(ca: &Path, content: &[u8]) -> Result<RootCertStore, TlsFault> {
     let mut roots = RootCertStore::empty();
     for certificate in pem::certificates(ca, content)? {
-        roots
-            .add(certificate)
-            .map_err(|fault| TlsFault::wrong(ca, fault, "write certificates of authorities in PEM there"))?;
+        roots.add(certificate).map_err(|fault| {
+            TlsFault::in_file(ca, fault, "write certificates of authorities in PEM there")
+        })?;
     }
     Ok(roots)
 }

@@ -7,6 +7,8 @@ mod proxy;
 /// An `EventSource` as the standard describes it, line by line.
 pub mod reader;
 mod secured;
+/// Worlds that a seed makes.
+pub mod seeded;
 mod wire;
 /// An app on in-memory pipes, with the clock stopped.
 pub mod world;

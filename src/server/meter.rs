@@ -36,19 +36,19 @@ const HEADERS: u8 = 1;
 /// A client's connection, which fails when there are too many frames on it that ask for nothing.
 pub(super) struct Metered<T> {
     socket: T,
-    frames: Frames,
+    meter: Meter,
 }
 
 impl<T> Metered<T> {
     /// A connection on which nothing was read.
     pub(super) fn new(socket: T) -> Self {
-        Self { socket, frames: Frames::new(Instant::now()) }
+        Self { socket, meter: Meter::new(Instant::now()) }
     }
 }
 
 /// The frames of a client, told apart as their bytes come.
 #[derive(Debug)]
-struct Frames {
+struct Meter {
     allowance: Allowance,
     /// The bytes until the next head begins.
     skip: usize,
@@ -59,7 +59,7 @@ struct Frames {
     answered: usize,
 }
 
-impl Frames {
+impl Meter {
     fn new(now: Instant) -> Self {
         Self {
             allowance: Allowance::new(AT_ONCE, EVERY, now),
@@ -121,7 +121,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Metered<T> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
         let came = buf.filled().get(before..).unwrap_or_default();
-        if self.frames.take(came, Instant::now()) {
+        if self.meter.take(came, Instant::now()) {
             return Poll::Ready(Ok(()));
         }
         Poll::Ready(Err(io::Error::other("more frames of HTTP/2 that ask for nothing than are taken")))
@@ -131,7 +131,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Metered<T> {
 impl<T: AsyncWrite + Unpin> AsyncWrite for Metered<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.socket).poll_write(cx, bytes))?;
-        self.frames.answered(written);
+        self.meter.answered(written);
         Poll::Ready(Ok(written))
     }
 
@@ -141,7 +141,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Metered<T> {
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.socket).poll_write_vectored(cx, pieces))?;
-        self.frames.answered(written);
+        self.meter.answered(written);
         Poll::Ready(Ok(written))
     }
 
@@ -172,14 +172,14 @@ mod tests {
     }
 
     /// The frames of a client that has said what it speaks, with the clock standing still at that moment.
-    struct Begun(Frames, Instant);
+    struct Begun(Meter, Instant);
 
     impl Begun {
         fn new() -> Self {
             let now = Instant::now();
-            let mut frames = Frames::new(now);
-            assert!(frames.take(&[0; PREFACE], now));
-            Self(frames, now)
+            let mut meter = Meter::new(now);
+            assert!(meter.take(&[0; PREFACE], now));
+            Self(meter, now)
         }
 
         fn take(&mut self, kind: u8) -> bool {
