@@ -272,6 +272,35 @@ mod tests {
         assert_eq!(Generation::Shared(7).name(), Generation::Shared(7));
     }
 
+    #[test]
+    fn a_short_name_tells_the_run_and_is_too_little_to_be_the_whole() {
+        let first = Generation::session(u128::MAX);
+        let digits: String = first.to_string().chars().take(6).collect();
+        assert_eq!(first.short(), digits);
+        assert_eq!(first.next_run().next_run().short(), format!("{digits}+2"));
+        let shared = Generation::Shared(u64::MAX / 3);
+        assert_eq!(shared.short().len(), 6);
+        assert!(shared.to_string().ends_with(&shared.short()));
+    }
+
+    #[test]
+    fn what_was_asked_for_may_stand_in_a_line_if_it_is_one() {
+        let ours = Position { generation: Generation::Shared(7), seq: 12 }.to_string();
+        for (asked, text) in [
+            (&b""[..], None),
+            (ours.as_bytes(), Some(ours.as_bytes())),
+            (b"12", Some(&b"12"[..])),
+            (b" 12\t", Some(b"12")),
+            (b"1 2", Some(b"1 2")),
+            (b"1\n2", None),
+            (b"1\r2", None),
+            (b"1\x002", None),
+            (b"\xff", Some(b"\xff")),
+        ] {
+            assert_eq!(Asked::by(asked).text().as_deref(), text, "{asked:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn only_canonical_text_is_read(id in "r[0-9a-v]{12,25}-[0-9]{1,21}") {

@@ -181,3 +181,32 @@ impl Field {
         value.strip_prefix(b" ").unwrap_or(value)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Splitter;
+
+    #[track_caller]
+    fn check(text: &str, event: Option<&str>, data: &str) {
+        let mut seen = None;
+        let own = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let look = |frame: super::Frame<'_>| seen = Some((frame.event().map(own), own(&frame.data())));
+        Splitter::new(99).feed(text.as_bytes(), look).unwrap();
+        assert_eq!(seen.unwrap(), (event.map(str::to_owned), data.to_owned()), "{text:?}");
+    }
+
+    #[test]
+    fn the_data_is_all_of_its_lines() {
+        check("data: a\n\n", None, "a");
+        check("data\n\n", None, "");
+        check("data:a\ndata:  b\n\n", None, "a\n b");
+        check("data: a\r\n: c\r\ndata\r\nevent: x\r\ndata: b\r\n\r\n", Some("x"), "a\n\nb");
+        check("id: 7\n\n", None, "");
+    }
+
+    #[test]
+    fn the_last_type_counts() {
+        check("event: x\nevent: y\ndata: a\n\n", Some("y"), "a");
+        check("event: x\nevent\ndata: a\n\n", Some(""), "a");
+    }
+}

@@ -79,6 +79,10 @@ mod tests {
         splitter
             .feed(frame.as_bytes(), |frame| {
                 stamp(&frame, true, id.map(str::as_bytes), &mut out);
+                if let (Some(id), 0, true) = (id, frame.facts.id_lines, frame.is_event()) {
+                    let grown = out.len() - frame.bytes().len();
+                    assert_eq!(frame.id_line_len(id.as_bytes()), grown);
+                }
             })
             .unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), expected, "{frame:?} {id:?}");
