@@ -84,7 +84,8 @@ impl<S> Server<S> {
     /// A server of `service`, until `drain`.
     ///
     /// The service finds [`Control`] and [`Peer`] in each request's extensions. An error of its own cuts the
-    /// connection without an answer; an error of a response's body cuts it after all that came before was written.
+    /// connection without an answer; an error of a response's body cuts it after all that came before was written, and
+    /// [`Control::revoke`] before that.
     pub fn new(service: S, limits: Limits, drain: Drain) -> Self {
         let places = Arc::new(Places::new(limits.connections));
         Self {

@@ -21,6 +21,7 @@ use tokio::{
 };
 
 use super::{
+    permission::Permission,
     protocol::Protocol,
     refusal::{Refusal, Refuse},
 };
@@ -83,6 +84,7 @@ struct Shared {
     stalled: AtomicBool,
     /// One of those below.
     turn: AtomicU8,
+    permission: Permission,
     drain: Drain,
 }
 
@@ -106,6 +108,7 @@ impl Control {
             stalled: AtomicBool::new(false),
             upgraded: AtomicBool::new(false),
             turn: AtomicU8::new(IDLE),
+            permission: Permission::default(),
             drain,
         }))
     }
@@ -142,6 +145,39 @@ impl Control {
     /// Takes [`reset_on_close`](Self::reset_on_close) back.
     pub fn close_properly(&self) {
         self.0.reset.store(false, Relaxed);
+    }
+
+    /// From now on somebody asks whether its client may still have what is on the way to it.
+    pub fn doubt(&self) {
+        self.0.permission.doubt();
+    }
+
+    /// Nobody asks any more.
+    pub fn trust(&self) {
+        self.0.permission.trust();
+    }
+
+    /// It may not, if somebody asks. Nothing more is written to the connection, not even what waits in it; it is closed at
+    /// once, with a reset, which takes back what the kernel has not sent, too. A stream is reset, and its connection stays:
+    /// what the stream has given to that is out of reach.
+    pub fn revoke(&self) {
+        self.0.permission.revoke();
+    }
+
+    /// Whether that was said.
+    #[must_use]
+    pub fn is_revoked(&self) -> bool {
+        self.0.permission.is_revoked()
+    }
+
+    /// That as a fault.
+    fn permitted(&self) -> io::Result<()> {
+        if self.is_revoked() { Err(revoked()) } else { Ok(()) }
+    }
+
+    /// Whether it was; if it was not, and somebody asks, the task is woken when it is.
+    pub fn poll_revoked(&self, cx: &Context<'_>) -> bool {
+        self.0.permission.poll_revoked(cx)
     }
 
     /// The end that this connection belongs to.
@@ -292,6 +328,9 @@ impl<S: Socket, K> Client<S, K> {
             self.stalled = None;
             return written;
         }
+        if self.control.poll_revoked(cx) {
+            return Poll::Ready(Err(revoked()));
+        }
         let Some(limit) = self.control.stall() else { return Poll::Pending };
         let timer = self.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
         ready!(timer.as_mut().poll(cx));
@@ -325,9 +364,14 @@ impl<S: Socket, K> Client<S, K> {
     }
 }
 
+/// Why nothing passes any more where the client's permission was taken back.
+fn revoked() -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, "the upstream would let the client in no more")
+}
+
 impl<S: Socket, K> Drop for Client<S, K> {
     fn drop(&mut self) {
-        if self.control.0.reset.load(Relaxed) {
+        if self.control.0.reset.load(Relaxed) || self.control.is_revoked() {
             self.socket.reset();
         }
     }
@@ -339,6 +383,8 @@ impl<S: Socket, K: Unpin> AsyncRead for Client<S, K> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        // TLS answers what it does not understand, and what waits before that would go with it.
+        self.control.permitted()?;
         if !self.ahead.is_empty() {
             let length = self.ahead.len().min(buf.remaining());
             let part = self.ahead.split_to(length);
@@ -355,6 +401,7 @@ impl<S: Socket, K: Unpin> AsyncRead for Client<S, K> {
 
 impl<S: Socket, K: Unpin> AsyncWrite for Client<S, K> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.control.permitted()?;
         if self.control.speaks_for_itself()
             && let Some(refused) = self.poll_refuse(cx, buf)
         {
@@ -369,6 +416,7 @@ impl<S: Socket, K: Unpin> AsyncWrite for Client<S, K> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.control.permitted()?;
         if self.control.speaks_for_itself()
             && let [head] = bufs
             && let Some(refused) = self.poll_refuse(cx, head)
@@ -385,6 +433,7 @@ impl<S: Socket, K: Unpin> AsyncWrite for Client<S, K> {
 
     /// hyper flushes only when all its own buffers are written, which is what `want_flush` waits for.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.control.permitted()?;
         let flushed = Pin::new(&mut self.socket).poll_flush(cx);
         let shared = &self.control.0;
         if !matches!(flushed, Poll::Ready(Ok(()))) {
@@ -401,6 +450,7 @@ impl<S: Socket, K: Unpin> AsyncWrite for Client<S, K> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.control.permitted()?;
         if matches!(self.lingering, Lingering::Not) {
             ready!(Pin::new(&mut self.socket).poll_shutdown(cx))?;
             self.lingering = Lingering::Shut;

@@ -5,6 +5,7 @@ mod control;
 mod dial;
 mod inherited;
 mod listen;
+mod permission;
 mod protocol;
 mod refusal;
 pub mod tls;

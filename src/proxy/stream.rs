@@ -18,7 +18,7 @@ use tracing::Span;
 use super::{
     greeting::Greeting,
     piece::{CatchUp, Flight, Piece},
-    readmission::Readmission,
+    readmission::{Asking, Readmission},
 };
 use crate::{
     body::{BoxError, Relay},
@@ -113,8 +113,8 @@ pub struct StreamBody {
     connection: Option<Control>,
     _client: Held,
     kind: Kind,
-    /// While it is one of a shared stream: the upstream is asked again about it.
-    readmission: Option<Readmission>,
+    /// While it is one of a shared stream, where the upstream is asked again about it.
+    asking: Option<Asking>,
     log: Log,
 }
 
@@ -130,9 +130,9 @@ struct Log {
 
 impl Drop for StreamBody {
     fn drop(&mut self) {
-        if self.connection.as_ref().is_some_and(Control::is_stalled) {
-            self.metrics.cuts.count(Cut::Stalled);
-            self.log.how = Some(Cut::Stalled.text());
+        if let Some(why) = self.cut_from_outside() {
+            self.metrics.cuts.count(why);
+            self.log.how = Some(why.text());
         }
         let Log { span, how, events, bytes } = &self.log;
         tracing::debug!(parent: span, how = how.unwrap_or("left"), events, bytes, "a client is gone");
@@ -167,7 +167,7 @@ pub struct Start {
     pub stumbles: bool,
     /// The kind of its stream.
     pub kind: Kind,
-    /// Where the upstream is to be asked again whether a client of a shared stream would still be let in.
+    /// Where the upstream is to be asked again whether this client of a shared stream would still be let in.
     pub readmission: Option<Readmission>,
     /// Its connection, if it came by one.
     pub connection: Option<Control>,
@@ -191,6 +191,9 @@ pub struct Home {
     pub key: Key,
     /// The client's request, as others may be served by it.
     pub request: Arc<request::Parts>,
+    /// Where the upstream is to be asked again, from when it has moved. A stream of its own has the upstream's word by its
+    /// connection.
+    pub readmission: Option<Readmission>,
 }
 
 /// The client was cut, so that it comes back.
@@ -222,20 +225,20 @@ impl StreamBody {
             heartbeat: start.heartbeat,
             cutting: None,
             spread: if matches!(start.kind, Kind::Shared(..)) { MOMENT } else { Duration::ZERO },
+            asking: start.readmission.map(|readmission| readmission.begin(start.connection.clone())),
             connection: start.connection,
             _client: metrics.clients.hold(),
             metrics,
             cursor: start.cursor,
             kind: start.kind,
-            readmission: start.readmission,
             log: Log { span: start.span, how: None, events: 0, bytes: 0 },
         }
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, BoxError>>> {
-        if self.is_revoked(cx) {
+        if self.asking.as_ref().is_some_and(|asking| asking.poll_revoked(cx)) {
             // Not what it has coming, either.
-            return self.poll_timers(cx);
+            return Poll::Ready(Some(Err(CutShort(Cut::Revoked).into())));
         }
         if let Some(notice) = self.notice.take() {
             let waits = matches!(self.kind, Kind::Shared(_, Some(_)));
@@ -311,15 +314,12 @@ impl StreamBody {
         self.poll_timers(cx)
     }
 
-    /// The upstream would not let this client in any more. A stream of its own has the upstream's word by its connection.
-    fn is_revoked(&mut self, cx: &mut Context<'_>) -> bool {
-        let is_shared = matches!(self.kind, Kind::Shared(..));
-        let asked = self.readmission.as_mut().filter(|_| is_shared);
-        if asked.is_some_and(|readmission| readmission.poll(cx).is_ready()) {
-            self.readmission = None;
-            self.cutting = Some(Cutting { why: Cut::Revoked, at: now() });
+    /// What others than the body have cut it for, whether or not it was asked for more since.
+    fn cut_from_outside(&self) -> Option<Cut> {
+        if self.asking.as_ref().is_some_and(Asking::is_revoked) {
+            return Some(Cut::Revoked);
         }
-        self.cutting.is_some_and(|cutting| cutting.why == Cut::Revoked)
+        self.connection.as_ref().is_some_and(Control::is_stalled).then_some(Cut::Stalled)
     }
 
     /// The client has everything. Where it was to get more than there was, some was withdrawn meanwhile.
@@ -337,7 +337,9 @@ impl StreamBody {
             self.cursor.set_stumbling();
         }
         self.spread = MOMENT;
-        if let Kind::Session(Some(home)) = &self.kind {
+        if let Kind::Session(Some(home)) = &mut self.kind {
+            let (readmission, connection) = (home.readmission.take(), self.connection.clone());
+            self.asking = readmission.map(|readmission| readmission.begin(connection));
             self.kind = Kind::Shared(self.registry.admitted(home.key, &home.request), None);
         }
     }

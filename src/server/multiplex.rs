@@ -164,8 +164,8 @@ impl Drop for Open {
     }
 }
 
-/// A stream's task, given up when the client takes nothing for too long. Dropped, it resets its stream, and what of
-/// it was not sent is dropped, too.
+/// A stream's task, given up when the client takes nothing for too long, or may have nothing more. Dropped, it resets its
+/// stream, and what of it was not sent is dropped, too.
 struct Watched<F> {
     task: Option<Pin<Box<F>>>,
     stream: Stream,
@@ -178,6 +178,9 @@ impl<F: Future<Output = ()>> Future for Watched<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
+        if this.stream.control.is_revoked() {
+            this.task = None;
+        }
         let Some(task) = &mut this.task else { return Poll::Ready(()) };
         if task.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
@@ -235,7 +238,7 @@ where
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let control = Control::new(self.drain.clone());
-        let stream = Stream { control: control.clone(), passage: Passage::new() };
+        let stream = Stream { control: control.clone(), passage: Passage::new(control.clone()) };
         let passage = stream.passage.clone();
         *self.streams.next() = Some(stream);
         self.whence.tell(request.extensions_mut());

@@ -13,12 +13,19 @@ use std::{
 use bytes::Buf;
 use tokio::time::Instant;
 
+use crate::net::Control;
+
+/// Goes out in place of what its client may not have any more, since the frame that was begun has said how long it is.
+/// It ends no line, so that nothing comes of it.
+const NOTHING: [u8; 1024] = [0; 1024];
+
 /// The way of one stream's pieces to its client. Clones are of one way.
 #[derive(Clone, Debug)]
 pub(super) struct Passage(Arc<State>);
 
 #[derive(Debug)]
 struct State {
+    control: Control,
     pieces: AtomicUsize,
     begun: Instant,
     /// When the client last took something, or was first to take something: milliseconds since `begun`.
@@ -27,9 +34,11 @@ struct State {
 }
 
 impl Passage {
-    pub(super) fn new() -> Self {
+    /// The way of the stream that this is the handle to.
+    pub(super) fn new(control: Control) -> Self {
         let begun = Instant::now();
         Self(Arc::new(State {
+            control,
             pieces: AtomicUsize::new(0),
             begun,
             moved: AtomicU64::new(0),
@@ -83,14 +92,27 @@ impl<D: Buf> Buf for Passing<D> {
         self.data.remaining()
     }
     fn chunk(&self) -> &[u8] {
-        self.data.chunk()
+        let data = self.data.chunk();
+        if self.is_revoked() { NOTHING.get(..data.len()).unwrap_or(&NOTHING) } else { data }
     }
     fn advance(&mut self, by: usize) {
         self.landing.0.note_move();
         self.data.advance(by);
     }
     fn chunks_vectored<'a>(&'a self, into: &mut [IoSlice<'a>]) -> usize {
-        self.data.chunks_vectored(into)
+        match into.first_mut() {
+            Some(first) if self.is_revoked() && self.has_remaining() => {
+                *first = IoSlice::new(self.chunk());
+                1
+            }
+            _ => self.data.chunks_vectored(into),
+        }
+    }
+}
+
+impl<D> Passing<D> {
+    fn is_revoked(&self) -> bool {
+        self.landing.0.0.control.is_revoked()
     }
 }
 
@@ -109,10 +131,32 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
+    use crate::drain::Drain;
+
+    #[test]
+    fn of_what_was_taken_back_nothing_goes_out_but_its_length() {
+        let control = Control::new(Drain::default());
+        let mut piece = Passage::new(control.clone()).send(&[b'x'; 3000][..]);
+        control.doubt();
+        piece.advance(100);
+        control.revoke();
+        let mut seen = 0;
+        while piece.has_remaining() {
+            let mut slices = [IoSlice::new(&[]); 4];
+            let filled = piece.chunks_vectored(&mut slices);
+            assert_eq!((filled, &slices[0][..]), (1, piece.chunk()));
+            assert!(piece.chunk().iter().all(|byte| *byte == 0));
+            let step = piece.chunk().len();
+            piece.advance(step);
+            seen += step;
+        }
+        assert_eq!((seen, piece.chunks_vectored(&mut [IoSlice::new(&[])])), (2900, 0));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_waits_as_long_as_it_takes_nothing_of_what_is_there() {
-        let (passage, second, begun) = (Passage::new(), Duration::from_secs(1), Instant::now());
+        let passage = Passage::new(Control::new(Drain::default()));
+        let (second, begun) = (Duration::from_secs(1), Instant::now());
         sleep(second).await;
         assert_eq!(passage.waits_since(), None);
         let mut piece = passage.send(&b"abc"[..]);

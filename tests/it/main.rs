@@ -102,6 +102,8 @@ mod private;
 mod raw;
 /// What `README.md` says holds: its commands, files, keys, numbers and answers.
 mod readme;
+/// Clients of a shared stream that are asked about again: on time, and cut with all that waits for them.
+mod readmit;
 /// Another configuration while clients are served: what changes, what stays, and whom it touches.
 mod reload;
 /// Ids that nobody gave their bearers show them nothing.

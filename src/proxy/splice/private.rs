@@ -151,10 +151,12 @@ impl Call {
             _ => None,
         };
         let (key, from, route) = (self.own_key(), self.address(), self.route.clone());
-        let home = (foreign.is_some() && self.may_share(bodiless))
-            .then(|| Home { key: self.key, request: self.as_a_member() });
+        let home = (foreign.is_some() && self.may_share(bodiless)).then(|| Home {
+            key: self.key,
+            request: self.as_a_member(),
+            readmission: self.readmission(),
+        });
         let (by_get, shared) = (self.parts.method == Method::GET, home.as_ref().map(|home| home.key));
-        let readmission = if home.is_some() { self.readmission() } else { None };
         let opened = Opened {
             key,
             jar: self.jar(),
@@ -171,7 +173,7 @@ impl Call {
         match self.shared.registry.open(opened) {
             Ok(joined) => {
                 let (joined, kind) = (Joined { verdict, ..joined }, Kind::Session(home));
-                self.stamped().respond(&self.shared, self.metrics.clone(), head, joined, kind, readmission)
+                self.stamped().respond(&self.shared, self.metrics.clone(), head, joined, kind, None)
             }
             Err(body) => self.unnumbered(head, body),
         }

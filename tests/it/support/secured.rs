@@ -72,9 +72,17 @@ impl Authority {
         address: std::net::SocketAddr,
         protocols: &[&str],
     ) -> std::io::Result<client::TlsStream<TcpStream>> {
+        self.connect_by(TcpStream::connect(address).await?, protocols).await
+    }
+
+    /// The same, by this connection.
+    pub(crate) async fn connect_by(
+        &self,
+        stream: TcpStream,
+        protocols: &[&str],
+    ) -> std::io::Result<client::TlsStream<TcpStream>> {
         let mut config = ClientConfig::builder().with_root_certificates(self.roots()).with_no_client_auth();
         config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-        let stream = TcpStream::connect(address).await?;
         let name = ServerName::try_from("localhost").unwrap();
         TlsConnector::from(Arc::new(config)).connect(name, stream).await
     }
