@@ -73,6 +73,8 @@
 //! - **Compression** goes outside, and must not hold events back; a handler whose answer is compressed already passes as it is.
 //! - **Slow and dead clients.** The proxy cuts who takes nothing for 30 seconds, and has the kernel ask who is still there.
 //!   Here the connection is the server's, and so is that. What a slow client has coming is bounded by `limits.memory`.
+//! - **A no to who is asked about again** (`readmit`). The body fails at once, and hyper drops what it has buffered of it; but it
+//!   asks a body for more only when the client has taken something.
 //!
 //! # What is not there
 //!

@@ -523,6 +523,33 @@ mod tests {
         assert!(closed.is_ok(), "it is listened to as long as it talks");
     }
 
+    #[tokio::test]
+    async fn nothing_passes_once_it_is_revoked_and_who_waits_to_write_is_told() {
+        let (mut client, mut far, control) = client(4);
+        control.doubt();
+        let waits = tokio::spawn(async move { (client.write_all(b"more than four").await, client) });
+        tokio::task::yield_now().await;
+        control.revoke();
+        let (waited, mut client) = waits.await.unwrap();
+        // From now on the socket would take it, and give something.
+        far.read_exact(&mut [0; 4]).await.unwrap();
+        far.write_all(b"said").await.unwrap();
+        let slices = [io::IoSlice::new(b"x")];
+        let all = [
+            waited,
+            client.write(b"x").await.map(drop),
+            client.write_vectored(&slices).await.map(drop),
+            client.flush().await,
+            client.read(&mut [0; 4]).await.map(drop),
+            client.shutdown().await,
+        ];
+        for (at, one) in all.into_iter().enumerate() {
+            assert_eq!(one.unwrap_err().kind(), io::ErrorKind::PermissionDenied, "{at}");
+        }
+        drop(client);
+        assert_eq!(far.read(&mut [0; 4]).await.unwrap(), 0);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_a_little_is_waited_for() {
         let (mut client, mut far, control) = client(1);

@@ -4,7 +4,10 @@ use std::{
     convert::Infallible,
     net::{Ipv4Addr, SocketAddr},
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -12,7 +15,10 @@ use std::{
 use axum::{
     Router,
     extract::State,
-    response::sse::{Event, Sse},
+    response::{
+        IntoResponse as _,
+        sse::{Event, Sse},
+    },
     routing::{get, post},
 };
 use bytes::Bytes;
@@ -35,11 +41,16 @@ use crate::support::{
 
 /// An application that tells everybody who listens, and keeps nothing.
 #[derive(Clone, Default)]
-struct Hub(Arc<Mutex<Vec<UnboundedSender<u64>>>>);
+struct Hub(Arc<Mutex<Vec<UnboundedSender<u64>>>>, Arc<AtomicBool>);
 
 impl Hub {
     fn say(&self, n: u64) {
         self.0.lock().unwrap().retain(|listener| listener.send(n).is_ok());
+    }
+
+    /// From now on nobody is a member.
+    fn close(&self) {
+        self.1.store(true, SeqCst);
     }
 
     fn listeners(&self) -> usize {
@@ -64,6 +75,14 @@ impl Stream for Feed {
 
 async fn feed(State(hub): State<Hub>) -> Sse<Feed> {
     Sse::new(Feed(feed_of(&hub)))
+}
+
+/// The same, for members alone.
+async fn members(State(hub): State<Hub>) -> axum::response::Response {
+    if hub.1.load(SeqCst) {
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    feed(State(hub)).await.into_response()
 }
 
 /// The same, by a handler that numbers its events and knows no replay.
@@ -104,6 +123,7 @@ async fn serve_with(hub: &Hub, replay: SpliceLayer, told: bool) -> SocketAddr {
     let app = Router::new()
         .route("/feed", get(feed).post(feed))
         .route("/shared", get(feed))
+        .route("/members", get(members))
         .route("/numbered", get(numbered))
         .route("/refused", get(|| async { (StatusCode::FORBIDDEN, "no") }))
         .route("/echo", post(|body: String| async move { body }))
@@ -232,6 +252,29 @@ async fn a_configuration_is_that_of_the_proxy() {
         // The handler ends: so do they.
         hub.say(0);
         assert!(one.end().await.is_ok() && two.end().await.is_ok());
+    })
+    .await;
+}
+
+/// The connection is the server's; that it is cut is its body's to say.
+#[tokio::test]
+async fn a_handler_that_is_asked_again_and_says_no_has_its_client_cut() {
+    within(async {
+        let hub = Hub::default();
+        let shared = "[[route]]\npath = '/members'\nmode = 'shared'\nkey = ['path']\nreadmit = '1s'\n";
+        let address = serve(&hub, SpliceLayer::configured(shared).unwrap()).await;
+        let mut member = Client::of(address, "/members", "").await;
+        hub.say(1);
+        assert_eq!(member.events(1).await, ["1"]);
+        tokio::time::sleep(Duration::from_millis(1200)).await;
+        hub.say(2);
+        assert_eq!(member.events(2).await, ["1", "2"]);
+        hub.close();
+        let id = member.held().id;
+        assert!(member.end().await.is_err());
+        hub.say(3);
+        let back = Client::of(address, "/members", &id).await;
+        assert_eq!((back.answer.status(), back.resume()), (StatusCode::FORBIDDEN, ""));
     })
     .await;
 }

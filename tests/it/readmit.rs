@@ -14,9 +14,12 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::support::{
-    Multiplexed,
-    world::{Client, Ended, Exchange, World, event_source, settle},
+use crate::{
+    logs::listen_to_all,
+    support::{
+        Multiplexed,
+        world::{Client, Ended, Exchange, World, event_source, settle},
+    },
 };
 
 /// Nothing gives way, nothing is too old, and nobody is cut for taking nothing before they are asked about.
@@ -58,15 +61,16 @@ impl Missed {
         client
     }
 
-    /// Lets those who come back in, or the first, each time they are asked about, until it is time for the other.
+    /// The next question about one that came back; the others, about the first, are answered with yes.
     async fn asked(&mut self) -> Exchange {
-        loop {
+        for _ in 0..3 {
             let mut asked = self.world.origin.accept().await;
             if asked.header("x-who").is_some() {
                 return asked;
             }
             asked.begin().await;
         }
+        panic!("nobody asks about it")
     }
 
     /// How many were cut since the upstream would not let them in, and how many are there.
@@ -88,6 +92,7 @@ impl Missed {
 #[tokio::test(start_paused = true)]
 async fn readmit_asks_on_time_about_a_client_that_takes_nothing_and_takes_back_what_waits_for_it() {
     let mut missed = Missed::new(AGAIN).await;
+    let (log, _guard) = listen_to_all();
     let came = Instant::now();
     let mut client = missed.back().await;
     let mut asked = missed.asked().await;
@@ -96,6 +101,8 @@ async fn readmit_asks_on_time_about_a_client_that_takes_nothing_and_takes_back_w
     assert_eq!(asked.header("x-who"), Some("back"), "it is the client's own request");
     asked.refuse(401).await;
     assert_eq!(missed.counted(), (1, 1), "it is cut although it takes nothing");
+    let gone = log.lines("\"a client is gone\"");
+    assert!(gone.len() == 1 && gone[0].contains("\"how\":\"revoked\""), "{gone:?}");
     let mut had = 0;
     while let read @ 1.. = client.read_some(1 << 20).await {
         had += read;
