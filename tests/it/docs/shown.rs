@@ -68,6 +68,11 @@ answers.md the server ends the stream
 answers.md the upstream is lost, respool ends, the client is too slow
   ends_are_ends_and_losses_are_cuts case_18_a_drain_cuts_between_frames_and_spreads_the_cuts
   case_12_a_client_that_takes_nothing_is_cut_and_holds_nobody
+answers.md the server would let the client in no more
+  readmit_asks_on_time_about_a_client_that_takes_nothing_and_takes_back_what_waits_for_it
+  readmit_resets_a_connection_with_what_the_kernel_holds_of_it
+  readmit_resets_a_stream_of_http_2_without_waiting_for_its_window
+  after_a_credential_is_revoked_a_resume_gets_the_upstreams_no_and_no_event
 answers.md the server says no
   the_no_of_the_upstream_is_the_no_of_the_client
 answers.md the server cannot be reached
@@ -121,6 +126,7 @@ faults.md two clients come back with the same id
   case_6_two_clients_with_one_id_both_go_on two_clients_with_one_id_of_a_shared_stream_both_go_on
 faults.md what a client asked for is no longer allowed
   readmit_cuts_whom_the_upstream_would_let_in_no_more
+  readmit_asks_on_time_about_a_client_that_takes_nothing_and_takes_back_what_waits_for_it
   the_upstream_is_asked_once_however_often_the_client_comes_back
   after_a_credential_is_revoked_a_resume_gets_the_upstreams_no_and_no_event
 faults.md it ends a stream properly
@@ -234,6 +240,14 @@ attacks.md identity:
   what_a_front_lets_through_is_read_in_one_way_by_all_behind_it
 attacks.md flood:
   a_flood_ends_its_connection_or_waits_and_nobody_else_notices the_page_has_each_flood
+hardening.md HTTP/1.1
+  readmit_resets_a_connection_with_what_the_kernel_holds_of_it
+hardening.md HTTP/1.1 by TLS
+  readmit_resets_a_connection_by_tls_with_what_tls_and_the_kernel_hold_of_it
+hardening.md HTTP/2, a stream
+  readmit_resets_a_stream_of_http_2_without_waiting_for_its_window
+hardening.md HTTP/2, a connection
+  readmit_takes_back_the_rest_of_a_frame_of_http_2_that_waits_for_the_socket
 hardening.md
   each_target_takes_its_corpus
 ";
