@@ -35,10 +35,12 @@ const HEADERS: usize = 256;
 /// The requests that a lane may have where they may share a connection.
 const SHARED: usize = 100;
 
-/// The bytes of READ_AHEAD that HTTP/2 counts in, of one request and of all on a connection: a client that takes nothing
-/// must not hold the others up.
+/// The bytes of READ_AHEAD that HTTP/2 counts in, of one request.
 const STREAM: u32 = 64 * 1024;
-const CONNECTION: u32 = STREAM * SHARED as u32;
+/// The same of all on a connection: no bound beside those of its requests, since one whose client takes nothing must not hold
+/// the others up. Nor may it end them: of small frames that nobody has taken h2 bears as many as half of this is worth, and
+/// ends the connection over one more. A few streams of small events whose clients are slow would be enough.
+const CONNECTION: u32 = (1 << 31) - 1;
 
 /// All connections of one kind. Clones share them.
 #[derive(Clone)]

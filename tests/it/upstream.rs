@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::support::{Authority, Binary, End, Wire, until, within};
+use crate::support::{Authority, Binary, End, Multiplexed, Wire, until, within};
 
 const GET: &str = "GET /a?b HTTP/1.1\r\nHost: a.example\r\nCookie: c=1\r\n\r\n";
 const EVENTS: &str = "GET /events HTTP/1.1\r\nHost: a.example\r\nAccept: text/event-stream\r\n\r\n";
@@ -70,6 +70,23 @@ async fn multiplexed(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'stati
                 let mut to = respond.send_response(head.body(()).unwrap(), false).unwrap();
                 to.send_data(Bytes::from_static(b"data: a\n\n"), false).unwrap();
                 open.push(to);
+            }
+            // More than is taken of it, in frames as small as those of small events.
+            "/small" => {
+                let mut to = respond.send_response(Response::new(()), false).unwrap();
+                for _ in 0..20_000 {
+                    to.send_data(Bytes::from_static(b"data: a\n\n"), false).unwrap();
+                }
+                open.push(to);
+            }
+            "/ticks" => {
+                let head = Response::builder().header("content-type", "text/event-stream");
+                let mut to = respond.send_response(head.body(()).unwrap(), false).unwrap();
+                tokio::spawn(async move {
+                    while to.send_data(Bytes::from_static(b"data: a\n\n"), false).is_ok() {
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                });
             }
             "/reset" => {
                 let head = Response::builder().header("content-type", "text/event-stream");
@@ -167,6 +184,40 @@ async fn streams_of_http_2_pass_and_a_reset_is_a_loss() {
         assert_eq!(answer.end, End::Cut);
         assert_eq!(seen.lock().unwrap().len(), 1, "all on one connection");
         assert_eq!(seen.lock().unwrap()[0][0].0, "http://a.example/");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn small_frames_that_nobody_takes_end_no_other_stream_of_their_connection() {
+    within(async {
+        let (address, seen) = origin(None).await;
+        let binary =
+            Binary::with_file(&format!("upstream = 'http://{address}'\nupstream_http2 = true\n")).await;
+        let mut ticks = binary.connect().await;
+        ticks.send(EVENTS.replace("/events", "/ticks")).await;
+        ticks.head().await;
+        // Clients that take as little as HTTP/2 lets them.
+        let mut slow = Vec::new();
+        for _ in 0..8 {
+            let mut builder = h2::client::Builder::new();
+            builder.initial_window_size(1);
+            let socket = tokio::net::TcpStream::connect(binary.address).await.unwrap();
+            let mut client = Multiplexed::with(builder, socket).await;
+            let stream = client.get("http://a.example/small").await;
+            slow.push((client, stream));
+        }
+        // Until all is there that is read ahead of them, and for longer.
+        for _ in 0..100 {
+            ticks.exactly(9).await;
+        }
+        let (had, end) = ticks.exactly(5_000).await;
+        assert_eq!((had.len(), end), (5_000, End::Whole));
+        assert_eq!(seen.lock().unwrap().len(), 1, "all on one connection");
+        for (_, stream) in &mut slow {
+            stream.read_for(Duration::from_millis(1)).await;
+            assert_eq!(stream.end, None);
+        }
     })
     .await;
 }
