@@ -53,12 +53,30 @@ pub trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
 
     /// Has the coming drop tell the other side that the connection broke, where the transport can.
     fn reset(&self) {}
+
+    /// Has a client who is there and takes nothing be waited for, however long; or, as it is at first, no longer than one
+    /// that is gone, where the transport tells them apart by that alone.
+    fn set_patient(&self, _: bool) {}
 }
 
 impl Socket for TcpStream {
     fn reset(&self) {
         reset(self);
     }
+
+    fn set_patient(&self, patient: bool) {
+        set_patient(self, patient);
+    }
+}
+
+/// A client that confirms nothing of what was sent to it for this long is gone.
+pub(super) const GONE: Duration = Duration::from_secs(30);
+
+/// The kernel's limit for what is not confirmed counts for one who confirms that he takes nothing, too. Without it, who
+/// vanished in the middle of a download is noticed as late as the system does.
+pub(super) fn set_patient(stream: &TcpStream, patient: bool) {
+    #[cfg(target_os = "linux")]
+    let _ = socket2::SockRef::from(stream).set_tcp_user_timeout((!patient).then_some(GONE));
 }
 
 pub(super) fn reset(stream: &TcpStream) {
@@ -234,6 +252,8 @@ pub struct Client<S: Socket, K = ()> {
     ahead: Bytes,
     control: Control,
     stalled: Option<Pin<Box<Sleep>>>,
+    /// Whether the socket waits for a client that takes nothing.
+    patient: bool,
     lingering: Lingering,
     refusal: Refusal,
     _presence: Presence,
@@ -259,6 +279,7 @@ impl<S: Socket, K> Client<S, K> {
             ahead: Bytes::new(),
             control,
             stalled: None,
+            patient: false,
             lingering: Lingering::Not,
             refusal: Refusal::new(None),
             _presence: presence,
@@ -331,7 +352,12 @@ impl<S: Socket, K> Client<S, K> {
         if self.control.poll_revoked(cx) {
             return Poll::Ready(Err(revoked()));
         }
-        let Some(limit) = self.control.stall() else { return Poll::Pending };
+        let limit = self.control.stall();
+        if self.patient != limit.is_none() {
+            self.patient = limit.is_none();
+            self.socket.set_patient(self.patient);
+        }
+        let Some(limit) = limit else { return Poll::Pending };
         let timer = self.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
         ready!(timer.as_mut().poll(cx));
         self.control.note_stall();
@@ -572,6 +598,34 @@ mod tests {
             far.read_exact(&mut [0; 2]).await.unwrap();
         });
         client.write_all(b"ab").await.unwrap();
+    }
+
+    /// The kernel ends a connection whose client confirms, again and again, that it takes nothing; but for whom we wait.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn case_12_the_kernel_waits_for_whom_we_wait() {
+        use std::os::fd::AsFd as _;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let socket = listener.accept().await.unwrap().0;
+        set_patient(&socket, false);
+        let same = socket2::Socket::from(socket.as_fd().try_clone_to_owned().unwrap());
+        let control = Control::new(Drain::default());
+        let mut client = Client::new(socket, control.clone(), ());
+        for (stall, wanted) in [(None, None), (Some(GONE), Some(GONE)), (None, None)] {
+            match stall {
+                Some(limit) => control.limit_stalls(limit),
+                None => control.forget_stalls(),
+            }
+            // Until it takes no more.
+            let filled = tokio::time::timeout(Duration::from_millis(100), async {
+                loop {
+                    client.write_all(&[0; 65536]).await.unwrap();
+                }
+            });
+            filled.await.unwrap_err();
+            assert_eq!(same.tcp_user_timeout().unwrap(), wanted);
+        }
     }
 
     #[tokio::test]

@@ -8,7 +8,6 @@ use std::{
     pin::Pin,
     str::FromStr,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use tokio::{
@@ -17,16 +16,13 @@ use tokio::{
 };
 
 use super::{
-    control::{Peer, Socket},
+    control::{GONE, Peer, Socket, set_patient},
     inherited::{Inherited, Sockets},
     tls::{Certificates, Front},
 };
 
 /// Connections that the kernel may hold for us before we accept them.
 const BACKLOG: u32 = 4096;
-/// A client that is silent for this long is asked whether it is still there; one that confirms nothing of what was
-/// sent to it for this long is gone.
-const GONE: Duration = Duration::from_secs(30);
 
 /// What we listen on: `127.0.0.1:8080`, `[::1]:8080`, `https://0.0.0.0:8443`, `unix:/path`, `systemd` or
 /// `systemd:name`.
@@ -256,9 +252,9 @@ async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, Peer)> {
 fn tune(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = socket2::SockRef::from(stream);
+    // One that is silent for so long is asked whether it is still there.
     socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(GONE).with_interval(GONE / 3))?;
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(GONE))?;
+    set_patient(stream, false);
     Ok(())
 }
 
@@ -289,6 +285,14 @@ impl Socket for Accepted {
         match self {
             Self::Tcp(stream) => stream.reset(),
             Self::Tls(front) => front.reset(),
+            Self::Unix(_) => {}
+        }
+    }
+
+    fn set_patient(&self, patient: bool) {
+        match self {
+            Self::Tcp(stream) => stream.set_patient(patient),
+            Self::Tls(front) => front.set_patient(patient),
             Self::Unix(_) => {}
         }
     }
@@ -335,6 +339,8 @@ impl AsyncWrite for Accepted {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn scratch(name: &str) -> PathBuf {

@@ -69,6 +69,13 @@ impl Front {
         }
     }
 
+    /// Has a client that takes nothing be waited for, or no longer than one that is gone.
+    pub(in crate::net) fn set_patient(&self, patient: bool) {
+        if let State::Open(stream) = &self.0 {
+            super::super::control::set_patient(stream.get_ref().0, patient);
+        }
+    }
+
     fn open(self: Pin<&mut Self>) -> io::Result<Pin<&mut TlsStream<TcpStream>>> {
         match &mut self.get_mut().0 {
             State::Open(stream) => Ok(Pin::new(stream)),
