@@ -35,6 +35,9 @@ pub enum Fault {
     /// The upstream's: nobody accepted a connection in time.
     #[error("the upstream did not accept a connection in time")]
     Unaccepted(#[source] BoxError),
+    /// Ours: there is no file descriptor left for a connection to the upstream.
+    #[error("there is no file descriptor left for a connection to the upstream")]
+    Descriptors(#[source] BoxError),
     /// The upstream's: it took the request and closed the connection without an answer.
     #[error("the upstream closed the connection before it answered")]
     Lost(#[source] BoxError),
@@ -65,6 +68,7 @@ impl Fault {
             Self::Target => StatusCode::URI_TOO_LONG,
             Self::Head => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Unreachable(_)
+            | Self::Descriptors(_)
             | Self::Lost(_)
             | Self::Absent(_)
             | Self::Nonsense { .. }
@@ -77,7 +81,8 @@ impl Fault {
     /// better.
     #[must_use]
     pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Unaccepted(_) | Self::Lost(_) | Self::Absent(_))
+        use Fault::{Absent, Descriptors, Lost, Unaccepted, Unreachable};
+        matches!(self, Unreachable(_) | Unaccepted(_) | Descriptors(_) | Lost(_) | Absent(_))
     }
 
     /// The answer: one line of text that repeats nothing of the request. A client's fault also ends the
@@ -129,6 +134,7 @@ impl Fault {
         static UNANSWERED: Seldom = Seldom::new();
         static ABSENT: Seldom = Seldom::new();
         static CUT: Seldom = Seldom::new();
+        static SHORT: Seldom = Seldom::new();
         let now = Instant::now();
         match self {
             Self::Request(_) | Self::Method | Self::Target | Self::Head => {
@@ -142,6 +148,16 @@ impl Fault {
                 let Some(times) = UNANSWERED.again(now) else { return };
                 let cause = deepest(cause.as_ref());
                 tracing::warn!(reason = %self, %cause, times, "the upstream did not answer");
+            }
+            Self::Descriptors(cause) => {
+                let Some(times) = SHORT.again(now) else { return };
+                let (cause, setting) = (deepest(cause.as_ref()), "limits.connections");
+                tracing::error!(
+                    %cause,
+                    setting,
+                    times,
+                    "the upstream was not asked: there are too few file descriptors; raise them (ulimit -n, LimitNOFILE=) or lower limits.connections"
+                );
             }
             Self::Absent(status) => {
                 let Some(times) = ABSENT.again(now) else { return };
@@ -178,6 +194,11 @@ mod tests {
         for (fault, status, line) in [
             (Fault::Request("no Host"), 400, "respool: bad request: no Host\n"),
             (Fault::Unreachable(refused()), 502, "respool: the upstream cannot be reached\n"),
+            (
+                Fault::Descriptors(refused()),
+                502,
+                "respool: there is no file descriptor left for a connection to the upstream\n",
+            ),
             (
                 Fault::Unaccepted(refused()),
                 504,

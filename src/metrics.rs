@@ -16,7 +16,7 @@ mod process;
 mod survey;
 
 use families::{Families, Global};
-pub use handle::{Counts, Held, Level, Levels, Times, TimesBy};
+pub use handle::{Count, Counts, Held, Level, Levels, Times, TimesBy};
 pub use hold::{Finding, Hold, Outages};
 pub use label::{
     Admission, Admitting, Answer, Break, Connect, Cut, Dropped, End, Eviction, Hello, Kind, Label, Outcome,
@@ -32,6 +32,8 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 pub struct Metrics {
     /// Client connections that were accepted.
     pub connections: Level,
+    /// Times that no client could be accepted for want of file descriptors.
+    pub shortages: Count,
     /// Streams that exist, by kind.
     pub streams: Levels<Kind>,
     /// Upstream connections that nobody listens to.
@@ -125,6 +127,7 @@ impl Metrics {
         registry.register_collector(Box::new(process::Process::starting()));
         let Global {
             connections,
+            shortages,
             streams,
             lingering,
             admitting,
@@ -139,6 +142,7 @@ impl Metrics {
         let registry = Arc::new(registry);
         Self {
             connections,
+            shortages,
             streams,
             lingering,
             admitting,

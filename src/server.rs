@@ -1,6 +1,11 @@
 //! The edge towards clients: accepts connections and serves HTTP/1.1 or HTTP/2 on them, under limits, until the drain.
 
-use std::{io, pin::pin, sync::Arc, time::Duration};
+use std::{
+    io,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::{Request, Response};
 use http_body::Body;
@@ -15,8 +20,12 @@ use tower::Service;
 use crate::{
     body::BoxError,
     drain::Drain,
-    metrics::Level,
-    net::{Accept, Client, Control, Peer, Protocol, Refuse, Socket},
+    metrics::{Count, Level},
+    net::{
+        Accept, Client, Control, Peer, Protocol, Refuse, Socket,
+        descriptors::{self, Wanted},
+    },
+    seldom::Seldom,
 };
 
 mod allowance;
@@ -68,6 +77,13 @@ impl Default for Limits {
     }
 }
 
+/// What is shown of clients.
+#[derive(Clone, Debug)]
+struct Counted {
+    connections: Level,
+    shortages: Count,
+}
+
 /// Serves connections with one service. Clones share their limits.
 #[derive(Clone, Debug)]
 pub struct Server<S> {
@@ -75,7 +91,7 @@ pub struct Server<S> {
     http: Arc<http1::Builder>,
     limits: Limits,
     places: Arc<Places>,
-    connections: Option<Level>,
+    counted: Option<Counted>,
     refuse: Option<Refuse>,
     drain: Drain,
 }
@@ -93,16 +109,17 @@ impl<S> Server<S> {
             http: Arc::new(http(limits)),
             limits,
             places,
-            connections: None,
+            counted: None,
             refuse: None,
             drain,
         }
     }
 
-    /// Shows in `connections` how many there are that were accepted.
+    /// Shows in `connections` how many there are that were accepted, and in `shortages` how often none was for want of
+    /// file descriptors. The last of those are left to others: with few left, clients wait.
     #[must_use]
-    pub fn counting(self, connections: Level) -> Self {
-        Self { connections: Some(connections), ..self }
+    pub fn counting(self, connections: Level, shortages: Count) -> Self {
+        Self { counted: Some(Counted { connections, shortages }), ..self }
     }
 
     /// So many connections at a time from now on. Those that are too many go on: nothing is accepted until there is room
@@ -165,10 +182,14 @@ where
         loop {
             let next = async {
                 let accepted = listener.accept().await?;
+                self.spared().await;
                 // One for each listener waits here; all others that are over the limit do in the kernel, where they cost
                 // us nothing. Were the place taken first, a listener that nobody comes to would keep one.
                 let place = self.places.take().await.ok_or_else(|| io::Error::other("no places"))?;
-                Ok::<_, io::Error>((accepted, (place, self.connections.as_ref().map(Level::hold))))
+                Ok::<_, io::Error>((
+                    accepted,
+                    (place, self.counted.as_ref().map(|counted| counted.connections.hold())),
+                ))
             };
             let accepted = tokio::select! {
                 biased;
@@ -181,12 +202,42 @@ where
                 }
                 Err(fault) if is_the_clients(&fault) => {}
                 Err(fault) => {
-                    // Out of descriptors, mostly: those who are there must end before the next one can come.
-                    tracing::error!(error = %fault, "accepting failed");
+                    // Those who are there must end before the next one can come.
+                    self.tell(&fault);
                     tokio::time::sleep(PAUSE).await;
                 }
             }
         }
+    }
+
+    /// Waits until there are descriptors for a client and what it asks for, where that is looked after.
+    async fn spared(&self) {
+        while self.counted.is_some()
+            && let Err(fault) = descriptors::spare(Wanted::Client)
+        {
+            self.tell(&fault);
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Nobody is accepted for now, and why.
+    fn tell(&self, fault: &io::Error) {
+        static SHORT: Seldom = Seldom::new();
+        if !descriptors::is_none_left(fault) {
+            tracing::error!(error = %fault, "accepting failed");
+            return;
+        }
+        if let Some(counted) = &self.counted {
+            counted.shortages.count();
+        }
+        let Some(times) = SHORT.again(Instant::now()) else { return };
+        let (limit, setting) = (descriptors::most(), "limits.connections");
+        tracing::error!(
+            limit,
+            setting,
+            times,
+            "clients wait: there are too few file descriptors; raise them (ulimit -n, LimitNOFILE=) or lower limits.connections"
+        );
     }
 
     /// Serves one client, whether or not there is a place for it, until the connection ends or the drain is over.

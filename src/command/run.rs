@@ -18,7 +18,7 @@ use crate::{
     config::Config,
     drain::{self, Drain, Signals},
     net::{
-        Address, Listener, Sockets,
+        Address, Listener, Sockets, descriptors,
         tls::{Certificates, UpstreamTls},
     },
     server::{Limits, Server},
@@ -150,7 +150,7 @@ pub(super) fn warn(config: &Config, before: Option<&Config>) {
 /// Says so when so many connections would not leave a fifth of the descriptors.
 /// Running out is survived; it is better known before.
 fn warn_of_few_descriptors(connections: usize) {
-    let Some(descriptors) = descriptors() else { return };
+    let Some(descriptors) = descriptors::most() else { return };
     if connections * 10 > descriptors * 8 {
         tracing::warn!(
             connections,
@@ -158,13 +158,6 @@ fn warn_of_few_descriptors(connections: usize) {
             "limits.connections is more than 80 % of the file descriptors: raise them (ulimit -n, LimitNOFILE=) or lower it"
         );
     }
-}
-
-/// The soft limit of this process, where the system says it.
-fn descriptors() -> Option<usize> {
-    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    line.split_whitespace().next()?.parse().ok()
 }
 
 /// Where it listens is said for each address: a port of 0 is known only then.

@@ -9,13 +9,14 @@ use prometheus_client::{
 };
 
 use super::{
-    Admission, Admitting, Answer, Break, Connect, Counts, Cut, Dropped, End, Eviction, Hello, Kind, Label,
-    Level, Levels, Outages, Outcome, Reload, Renewal, RouteMetrics, Times, TimesBy,
+    Admission, Admitting, Answer, Break, Connect, Count, Counts, Cut, Dropped, End, Eviction, Hello, Kind,
+    Label, Level, Levels, Outages, Outcome, Reload, Renewal, RouteMetrics, Times, TimesBy,
 };
 
 /// What has no route among its labels.
 pub(super) struct Global {
     pub(super) connections: Level,
+    pub(super) shortages: Count,
     pub(super) streams: Levels<Kind>,
     pub(super) lingering: Level,
     pub(super) admitting: Levels<Admitting>,
@@ -46,6 +47,11 @@ impl Global {
                 to,
                 "respool_connections",
                 "Client connections: compare with limits.connections",
+            ),
+            shortages: count(
+                to,
+                "respool_descriptor_shortages",
+                "Tenths of a second in which no client was accepted for want of file descriptors: compare process_open_fds with process_max_fds",
             ),
             streams: levels(to, "respool_streams", "Streams that exist: compare with limits.streams"),
             lingering: level(
@@ -289,6 +295,12 @@ fn level(registry: &mut Registry, name: &str, help: &str) -> Level {
     let gauge = Gauge::default();
     registry.register(name, help, gauge.clone());
     Level(gauge)
+}
+
+fn count(registry: &mut Registry, name: &str, help: &str) -> Count {
+    let counter = Counter::default();
+    registry.register(name, help, counter.clone());
+    Count(counter)
 }
 
 fn build_info(registry: &mut Registry) {

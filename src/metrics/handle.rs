@@ -68,6 +68,17 @@ impl<L: Label> Levels<L> {
     }
 }
 
+/// A counter. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Count(pub(super) Counter);
+
+impl Count {
+    /// It was so once more.
+    pub fn count(&self) {
+        self.0.inc();
+    }
+}
+
 /// A counter for each value of a label. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Counts<L> {

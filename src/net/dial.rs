@@ -9,7 +9,11 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{protocol::Protocol, tls::UpstreamTls};
+use super::{
+    descriptors::{self, Wanted},
+    protocol::Protocol,
+    tls::UpstreamTls,
+};
 
 /// How long the upstream may take to accept a connection, over all its addresses.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -196,6 +200,8 @@ impl Dial for Dialer {
 
 impl Dialer {
     async fn connect(self, upgrade: bool) -> io::Result<(BoxIo, Protocol)> {
+        // A name could not be looked up without one either, and would be said to be unknown.
+        descriptors::spare(Wanted::Upstream)?;
         let known = if self.http2 { Protocol::Http2 } else { Protocol::Http1 };
         match &self.upstream {
             Upstream::Http(authority) => {

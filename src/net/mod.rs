@@ -2,6 +2,7 @@
 //! connection.
 
 mod control;
+pub mod descriptors;
 mod dial;
 mod inherited;
 mod listen;

@@ -29,7 +29,7 @@ use crate::{
     body::{self, BoxError, Relay},
     current::Current,
     fault::Fault,
-    net::{BoxFuture, Control, Dial, Peer, Secure, Upstream},
+    net::{BoxFuture, Control, Dial, Peer, Secure, Upstream, descriptors::is_none_left},
 };
 
 /// The `Host` that the upstream gets.
@@ -276,10 +276,15 @@ fn cause(fault: &Error) -> Option<&hyper::Error> {
 /// Whose fault it is that there is no answer.
 fn judge(fault: Error) -> Fault {
     if fault.is_connect() {
-        let timed_out = causes(&fault)
-            .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-            .any(|cause| cause.kind() == std::io::ErrorKind::TimedOut);
-        return if timed_out { Fault::Unaccepted(fault.into()) } else { Fault::Unreachable(fault.into()) };
+        let any =
+            |is: fn(&std::io::Error) -> bool| causes(&fault).filter_map(|cause| cause.downcast_ref()).any(is);
+        return match () {
+            () if any(is_none_left) => Fault::Descriptors(fault.into()),
+            () if any(|cause| cause.kind() == std::io::ErrorKind::TimedOut) => {
+                Fault::Unaccepted(fault.into())
+            }
+            () => Fault::Unreachable(fault.into()),
+        };
     }
     match cause(&fault) {
         Some(cause) if cause.is_user() => Fault::Body(fault.into()),

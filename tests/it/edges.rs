@@ -17,7 +17,7 @@ use respool::{
 };
 use tokio::io::duplex;
 
-use crate::support::{Binary, End, Origin, Proxy, Wire, moment, until, within};
+use crate::support::{Binary, End, Multiplexed, Origin, Proxy, Wire, moment, until, within};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -121,7 +121,7 @@ async fn without_descriptors_it_waits_and_goes_on() {
         for _ in 0..40 {
             clients.push(binary.connect().await);
         }
-        until(|| binary.log().contains("accepting failed")).await;
+        until(|| binary.log().contains("clients wait: there are too few file descriptors")).await;
         clients.clear();
         // There is none for the upstream's connection either until some of them are gone.
         let mut answer = binary.connect().await.ask(GET).await;
@@ -268,6 +268,29 @@ async fn a_body_that_fails_is_cut_after_all_that_came_before() {
 /// What the kernel has in its list of connections: a timer of at most 30 s runs although nothing is to be sent.
 #[cfg(target_os = "linux")]
 #[tokio::test]
+async fn the_kernel_looks_after_half_open_upstreams() {
+    within(async {
+        let (origin, _go) = slow().await;
+        let proxy = Proxy::to(origin.address);
+        let mut client = proxy.connect().await;
+        client.send(GET).await;
+        until(|| origin.heads().len() == 1).await;
+        until(|| {
+            let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+            let remote = format!(":{:04X}", origin.address.port());
+            let mut rows = table.lines().skip(1).map(|row| row.split_whitespace().collect::<Vec<_>>());
+            let row = rows.find(|row| row[2].ends_with(&remote) && row[3] == "01").unwrap();
+            let (timer, hundredths) = row[5].split_once(':').unwrap();
+            timer == "02" && (1..=3000).contains(&u32::from_str_radix(hundredths, 16).unwrap())
+        })
+        .await;
+    })
+    .await;
+}
+
+/// The same of clients.
+#[cfg(target_os = "linux")]
+#[tokio::test]
 async fn case_12_the_kernel_looks_after_half_open_clients() {
     within(async {
         let (origin, _go) = slow().await;
@@ -306,6 +329,39 @@ async fn a_panic_takes_nothing_else_down() {
             assert_ne!(lost.rest().await.1, End::Whole);
         }
         assert_eq!(Wire::to(address).await.ask(GET).await.text(), "ok");
+    })
+    .await;
+}
+
+/// A request's own task, where others are on the same connection.
+#[tokio::test]
+async fn a_panic_in_a_stream_of_http_2_resets_it_and_leaves_its_neighbours() {
+    within(async {
+        let (near, far) = duplex(1 << 16);
+        let (go, gone) = tokio::sync::watch::channel(false);
+        let service = tower::service_fn(move |request: Request<hyper::body::Incoming>| {
+            let mut gone = gone.clone();
+            async move {
+                assert_ne!(request.uri().path(), "/panic");
+                let _ = gone.wait_for(|go| *go).await;
+                Ok::<_, Infallible>(Response::new(http_body_util::Full::new(bytes::Bytes::from_static(
+                    b"ok",
+                ))))
+            }
+        });
+        let server = Server::new(service, Limits::default(), Drain::default());
+        tokio::spawn(server.serve(near, Peer(None)));
+        let mut client = Multiplexed::over(far).await;
+        let request = |path| Request::get(format!("http://h{path}")).body(()).unwrap();
+        let mut requests = client.requests.clone().ready().await.unwrap();
+        let neighbour = requests.send_request(request("/"), true).unwrap().0;
+        for _ in 0..3 {
+            let lost = client.ask(request("/panic")).await.map(|stream| stream.status).unwrap_err();
+            assert!(lost.is_reset(), "{lost}");
+        }
+        go.send_replace(true);
+        assert_eq!(neighbour.await.unwrap().status(), 200);
+        assert_eq!(client.get("/").await.rest().await.text(), "ok");
     })
     .await;
 }

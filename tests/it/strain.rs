@@ -13,6 +13,8 @@ use tokio::{
 
 use crate::support::world::event_source;
 
+mod descriptors;
+mod follower;
 mod memory;
 
 const STREAM: &str =

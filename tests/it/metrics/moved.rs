@@ -49,6 +49,7 @@ const SHOWN: &[(&str, &[&str], &str)] = &[
     ("respool_clients_cut_total", &["revoked"], "admission::readmit_cuts_whom_the_upstream_would_let_in_no_more"),
     ("respool_connections", &[""], "limits::told::a_client_beyond_limits_connections_waits"),
     ("respool_config_loaded_timestamp_seconds", &[""], HANGUP),
+    ("respool_descriptor_shortages_total", &[""], "strain/descriptors::where_descriptors_run_out_clients_wait_and_all_else_goes_on"),
     ("respool_draining", &[""], "metrics::a_drain_shows"),
     ("respool_event_bytes_total", &[""], SENT),
     ("respool_events_total", &[""], SENT),

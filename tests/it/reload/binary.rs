@@ -44,6 +44,20 @@ pub(crate) struct Running {
     _origin: Origin,
 }
 
+/// One that is up, whose event server is elsewhere.
+struct Started {
+    binary: Binary,
+    file: File,
+    admin: SocketAddr,
+}
+
+impl Started {
+    fn having(self, origin: Origin) -> Running {
+        let Self { binary, file, admin } = self;
+        Running { binary, file, admin, _origin: origin }
+    }
+}
+
 impl Running {
     async fn start(name: &str, text: &str) -> Self {
         Self::before(Origin::saying(STREAM).await, name, text).await
@@ -51,10 +65,37 @@ impl Running {
 
     /// Before this event server.
     pub(crate) async fn before(origin: Origin, name: &str, text: &str) -> Self {
+        let start = async |path: &str| Binary::configured(origin.address, path).await;
+        Self::by(start, name, text).await.having(origin)
+    }
+
+    /// ... with so many file descriptors.
+    pub(crate) async fn limited(origin: Origin, name: &str, text: &str, descriptors: u32) -> Self {
+        let start = async |path: &str| Binary::limited(origin.address, path, descriptors).await;
+        Self::by(start, name, text).await.having(origin)
+    }
+
+    /// ... with the clock that a file sets, by this library.
+    pub(crate) async fn faked(
+        origin: Origin,
+        name: &str,
+        text: &str,
+        library: &std::ffi::OsStr,
+        clock: &Path,
+    ) -> Self {
+        let start = async |path: &str| Binary::faked(origin.address, path, library.as_ref(), clock).await;
+        Self::by(start, name, text).await.having(origin)
+    }
+
+    async fn by(start: impl AsyncFnOnce(&str) -> Binary, name: &str, text: &str) -> Started {
         let admin = free();
         let file = File::new(name, &format!("admin = '{admin}'\n{text}"));
-        let binary = Binary::configured(origin.address, file.path()).await;
-        Self { binary, file, admin, _origin: origin }
+        let binary = start(file.path()).await;
+        // It listens there a moment later.
+        while tokio::net::TcpStream::connect(admin).await.is_err() {
+            sleep(Duration::from_millis(5)).await;
+        }
+        Started { binary, file, admin }
     }
 
     pub(crate) fn write(&self, text: &str) {

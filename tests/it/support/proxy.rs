@@ -93,6 +93,26 @@ impl Binary {
         Self::start(upstream, &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"")).await
     }
 
+    /// With this configuration file, and the clock that this file sets, by this library.
+    pub(crate) async fn faked(
+        upstream: SocketAddr,
+        file: &str,
+        library: &std::path::Path,
+        clock: &std::path::Path,
+    ) -> Self {
+        let fake = "FAKETIME_DONT_FAKE_MONOTONIC=1 FAKETIME_NO_CACHE=1";
+        let shell = format!(
+            "{fake} FAKETIME_TIMESTAMP_FILE={clock:?} LD_PRELOAD={library:?} exec \"$0\" --config {file} \"$@\""
+        );
+        Self::start(upstream, &shell).await
+    }
+
+    /// With this configuration file, and so many file descriptors.
+    pub(crate) async fn limited(upstream: SocketAddr, file: &str, descriptors: u32) -> Self {
+        let shell = format!("ulimit -n {descriptors}; exec \"$0\" --config {file} \"$@\"");
+        Self::start(upstream, &shell).await
+    }
+
     /// Before this upstream, on a system that trusts the authorities in this file and no others.
     pub(crate) async fn trusting(authorities: &std::path::Path, upstream: &str) -> Self {
         let address = free();
@@ -184,6 +204,16 @@ impl Binary {
     /// The same without what it shares with its file: its own, however large the program is.
     pub(crate) fn own_peak(&self) -> u64 {
         self.peak().saturating_sub(self.memory("RssFile:"))
+    }
+
+    /// What of the memory that it has now is its own, in KiB.
+    pub(crate) fn own(&self) -> u64 {
+        self.memory("RssAnon:")
+    }
+
+    /// How many file descriptors it has in use.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
 
     /// The memory that it has now, in KiB.
