@@ -59,6 +59,7 @@ pub(super) struct Past(Arc<PastInner>);
 #[derive(Default)]
 struct PastInner {
     answered: AtomicBool,
+    broken: AtomicBool,
     beginning: Mutex<SmallVec<[u8; BEGINNING]>>,
 }
 
@@ -71,6 +72,11 @@ impl Past {
     /// Whether it had answered a request before: if it dies under the next one, it may have been dead already.
     pub(super) fn has_answered(&self) -> bool {
         self.0.answered.load(Relaxed)
+    }
+
+    /// Whether reading it panicked. hyper's task is gone then, and to whoever reads an answer from it that looks like its end.
+    pub(super) fn is_broken(&self) -> bool {
+        self.0.broken.load(Relaxed)
     }
 
     /// How the last answer began: its first line, or its first 48 bytes, escaped. No header is in it.
@@ -115,6 +121,17 @@ impl Wire {
     }
 }
 
+/// Notes a panic that comes out of what is done while it is there, before hyper lets go of the answer.
+struct Witness<'a>(&'a Past);
+
+impl Drop for Witness<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.0.broken.store(true, Relaxed);
+        }
+    }
+}
+
 impl Connection for Wire {
     fn connected(&self) -> Connected {
         let connected = Connected::new().extra(self.past.clone());
@@ -123,16 +140,14 @@ impl Connection for Wire {
 }
 
 impl AsyncRead for Wire {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Self { io, past, fresh, .. } = self.get_mut();
+        let _witness = Witness(past);
         let before = buf.filled().len();
-        let read = Pin::new(&mut self.io).poll_read(cx, buf);
-        if self.fresh && buf.filled().len() > before {
-            self.fresh = false;
-            self.past.note_beginning(buf.filled().get(before..).unwrap_or_default());
+        let read = Pin::new(io).poll_read(cx, buf);
+        if *fresh && buf.filled().len() > before {
+            *fresh = false;
+            past.note_beginning(buf.filled().get(before..).unwrap_or_default());
         }
         read
     }

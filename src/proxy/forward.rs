@@ -3,7 +3,7 @@
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
@@ -144,7 +144,7 @@ impl Inner {
             }
             tunnel::join(client, hyper::upgrade::on(&mut response), drain);
         }
-        let response = relayed(response, gate).map_err(quoted)?;
+        let response = relayed(response, gate, past.clone()).map_err(quoted)?;
         // Others may be on the same connection, which carries so many and no more.
         Ok(if self.http2 { response.map(|body| place.keep(body)) } else { response })
     }
@@ -300,20 +300,55 @@ fn causes<'a>(
 }
 
 /// Makes the upstream's answer one to the client, or says what is wrong with it.
-fn relayed(response: Response<Incoming>, gate: Option<Gate>) -> Result<Response<Relay>, &'static str> {
+fn relayed(
+    response: Response<Incoming>,
+    gate: Option<Gate>,
+    past: Option<Past>,
+) -> Result<Response<Relay>, &'static str> {
     let (mut parts, body) = response.into_parts();
     hygiene::strip_response(&mut parts)?;
     // The framing on the client's side is between the client and us.
     parts.version = Version::HTTP_11;
     let body = match bodiless_length(parts.status, &parts.headers) {
         Some(length) => Bodiless(length).boxed_unsync(),
-        None => body.map_err(BoxError::from).boxed_unsync(),
+        None => Whole { body, past }.boxed_unsync(),
     };
     let body = match gate {
         Some(gate) => gate.answered(body),
         None => body,
     };
     Ok(Response::from_parts(parts, body))
+}
+
+/// An answer's body, whose end is none where the task of its connection panicked.
+struct Whole {
+    body: Incoming,
+    past: Option<Past>,
+}
+
+impl Body for Whole {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            None if self.past.as_ref().is_some_and(Past::is_broken) => {
+                Poll::Ready(Some(Err("the connection's task panicked".into())))
+            }
+            frame => Poll::Ready(frame.map(|frame| frame.map_err(BoxError::from))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// The length that a response without a body claims all the same.

@@ -101,6 +101,12 @@ impl Stream for Numbered {
     }
 }
 
+/// As a handler may, before it answers.
+async fn panics() -> Sse<Feed> {
+    let nobody: Option<Sse<Feed>> = None;
+    nobody.expect("a feed")
+}
+
 fn feed_of(hub: &Hub) -> UnboundedReceiver<u64> {
     let (listener, feed) = unbounded_channel();
     hub.0.lock().unwrap().push(listener);
@@ -125,6 +131,8 @@ async fn serve_with(hub: &Hub, replay: SpliceLayer, told: bool) -> SocketAddr {
         .route("/shared", get(feed))
         .route("/members", get(members))
         .route("/numbered", get(numbered))
+        .route("/panics", get(panics))
+        .route("/panics/shared", get(panics))
         .route("/refused", get(|| async { (StatusCode::FORBIDDEN, "no") }))
         .route("/echo", post(|body: String| async move { body }))
         .layer(replay)
@@ -379,6 +387,9 @@ async fn a_handler_that_panics_wedges_nothing() {
         let hub = Hub::default();
         let shared = "[[route]]\npath = '/shared'\nmode = 'shared'\nkey = ['path']\nadmit = 'none'\n";
         let address = serve(&hub, SpliceLayer::configured(shared).unwrap()).await;
+        // Another stream, of a handler that goes on.
+        let mut other = Client::of(address, "/numbered", "").await;
+        let mut said = 0;
         for path in ["/feed", "/shared"] {
             let mut client = Client::of(address, path, "").await;
             hub.say(1);
@@ -390,7 +401,37 @@ async fn a_handler_that_panics_wedges_nothing() {
             assert_eq!(back.resume(), "gap; reason=generation", "{path}");
             hub.say(2);
             assert_eq!(back.events(1).await, ["2"], "{path}");
+            said += 3;
+            assert_eq!(other.events(said).await.len(), said, "all of it");
         }
+    })
+    .await;
+}
+
+/// Whoever waits for that stream is cut; nobody else is.
+#[tokio::test]
+async fn a_handler_that_panics_before_it_answers_takes_only_its_askers_along() {
+    within(async {
+        let hub = Hub::default();
+        let shared = "[[route]]\npath = '/panics/shared'\nmode = 'shared'\nkey = ['path']\nadmit = 'none'\n";
+        let address = serve(&hub, SpliceLayer::configured(shared).unwrap()).await;
+        let mut other = Client::of(address, "/numbered", "").await;
+        // Around handlers there is nobody to cut who waits for a shared stream: a 502 says that there is none.
+        for (path, status) in [("/panics", None), ("/panics/shared", Some(502))] {
+            let askers = (0..3).map(|_| {
+                tokio::spawn(async move {
+                    let mut asker = crate::support::Wire::to(address).await;
+                    let head = crate::support::world::event_source(path, "").replace('\n', "\r\n");
+                    asker.send(format!("{head}\r\n\r\n")).await;
+                    asker.try_answer(false).await.map(|answer| answer.status())
+                })
+            });
+            for asker in askers.collect::<Vec<_>>() {
+                assert_eq!(asker.await.unwrap(), status, "{path}");
+            }
+            hub.say(1);
+        }
+        assert_eq!(other.events(2).await, ["1", "1"]);
     })
     .await;
 }

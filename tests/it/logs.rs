@@ -149,9 +149,8 @@ async fn case_19_nothing_secret_is_in_any_event_or_span_or_metric_whatever_becom
         let metrics = world.app.metrics().encode();
         assert!(!metrics.contains("hidden"), "{metrics}");
     }
-    for seen in
-        ["a client joined", "an event stream is held", "was lost", "was cut", "\"client\"", "\"upstream\""]
-    {
+    // Nothing that is said once in some seconds: another test may have said it.
+    for seen in ["a client joined", "an event stream is held", "was lost", "\"client\"", "\"upstream\""] {
         assert!(!log.lines(seen).is_empty(), "{seen}: this is a test of what is logged");
     }
     for secret in ["hidden", "r0123456789abcdefghij", "Hidden"] {

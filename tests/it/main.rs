@@ -90,6 +90,8 @@ mod naive;
 mod odd;
 /// An upstream that is away, or whose answers say so.
 mod outage;
+/// What a panic takes along where respool talks to the upstream.
+mod panics;
 /// What bit others, each once.
 mod pitfalls;
 /// Answers to a POST, which go on with a GET.
