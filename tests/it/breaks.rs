@@ -428,3 +428,45 @@ async fn a_stream_that_is_down_and_holds_nobody_is_idle() {
     client.read().await;
     assert_eq!((client.status, client.end), (0, Some(Ended::Cut)));
 }
+
+/// What an upstream says to whoever comes back is what they get, whether or not they had a place in a stream; and not one
+/// event with it.
+#[tokio::test(start_paused = true)]
+async fn whatever_is_said_behind_a_loss_is_what_who_comes_back_is_told() {
+    for mode in ["", OPEN, &OPEN.replace("'none'", "'upstream'"), &format!("{OPEN}upstream_resumes = true\n")]
+    {
+        for status in [204, 301, 302, 303, 307, 308, 400, 401, 403, 404, 410, 429, 500, 502, 503, 504] {
+            let mut world = World::new(mode);
+            let (mut client, mut upstream) = world.open("/e").await;
+            upstream.events(["a"]).await;
+            let id = client.id().await;
+            drop(upstream);
+            let said = format!(
+                "HTTP/1.1 {status} Said\r\nLocation: /elsewhere\r\nRetry-After: 7\r\nContent-Length: "
+            );
+            let said = said + if status == 204 { "0\r\n\r\n" } else { "4\r\n\r\nsaid" };
+            // The pump asks again, where there is one; whoever is here is cut all the same.
+            seconds(2).await;
+            while let Some(mut again) = world.origin.waiting().await {
+                again.raw(&said).await;
+                seconds(2).await;
+            }
+            assert_eq!(client.data().await, ["a"], "{mode} {status}");
+            assert_eq!(client.end, Some(Ended::Cut), "{mode} {status}");
+            let mut back = world.send(&event_source("/e", &id)).await;
+            for _ in 0..20 {
+                back.read().await;
+                match world.origin.waiting().await {
+                    Some(mut asked) => asked.raw(&said).await,
+                    None if back.end.is_some() || back.status != 0 => break,
+                    None => seconds(1).await,
+                }
+            }
+            back.read().await;
+            let text = if status == 204 { "" } else { "said" };
+            assert_eq!((back.status, back.text().as_str()), (status, text), "{mode} {status}");
+            assert_eq!(back.headers["location"], "/elsewhere", "{mode} {status}");
+            assert_eq!(back.headers["retry-after"], "7", "{mode} {status}");
+        }
+    }
+}

@@ -108,7 +108,7 @@ async fn server(pace: Pace, clients: usize, attached: watch::Receiver<usize>) ->
     .await
 }
 
-fn serve(file: &str, upstream: SocketAddr) -> SocketAddr {
+pub(crate) fn serve(file: &str, upstream: SocketAddr) -> SocketAddr {
     let flags = Flags { upstream: Some(format!("http://{upstream}")), ..Flags::default() };
     let config = Config::resolve(&flags, &|_| None, Some(("load.toml", file))).unwrap();
     let drain = Drain::new(config.drain_time);

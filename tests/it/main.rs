@@ -18,6 +18,8 @@ mod admission;
 mod breaks;
 /// 100 MB each way through the binary, with flat memory.
 mod bulk;
+/// The clock jumps while the program runs.
+mod clock;
 /// The binary from outside: what it says, and the code that it exits with.
 mod command;
 /// What the operator wrote: what it resolves to, or what is wrong with it and where.
@@ -141,6 +143,8 @@ mod systemd;
 mod tenants;
 /// TLS with clients: what is spoken, who is told what, and certificates that change.
 mod tls;
+/// The upstream's answers, torn at every byte, and split in every way.
+mod torn;
 /// The trace that a request says it is part of.
 mod trace;
 /// An upstream by https, by HTTP/2, or by both.

@@ -14,8 +14,10 @@ use tokio::{
 use crate::support::world::event_source;
 
 mod descriptors;
+mod ending;
 mod follower;
 mod memory;
+mod soak;
 
 const STREAM: &str =
     "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
