@@ -160,6 +160,8 @@ faults.md it sends an event of a type in `reset`
 faults.md it is told to end
   case_18_a_drain_cuts_between_frames_and_spreads_the_cuts pitfall_an_id_from_before_a_restart_is_no_place_behind_it
   cuts_are_spread_over_four_fifths_of_the_drain
+  a_signal_under_load_cuts_everybody_over_the_time_and_answers_what_was_asked
+  a_second_signal_under_load_cuts_everybody_at_once
 faults.md its configuration is changed
   a_stream_whose_route_is_as_it_was_is_untouched
   where_the_meaning_changed_who_is_here_goes_on_and_who_comes_has_the_new_one
@@ -181,6 +183,43 @@ faults.md more upstream connections linger
   ten_thousand_clients_that_open_and_close_leave_so_many_connections_and_take_nobodys_window
 faults.md a fault in it
   a_panic_takes_nothing_else_down
+faults.md ... the task of a request by HTTP/2
+  a_panic_in_a_stream_of_http_2_resets_it_and_leaves_its_neighbours
+faults.md ... the task of a stream
+  a_panic_where_the_upstream_is_dialled_cuts_who_waits_for_it_and_nobody_else
+  a_panic_where_the_upstream_is_read_is_the_loss_of_that_stream_and_of_no_other
+  a_handler_that_panics_wedges_nothing
+faults.md what the upstream sends comes in parts
+  the_upstreams_chunks_may_be_split_anywhere a_burst_is_few_writes
+  a_stream_torn_at_every_byte_is_whole_events_and_a_cut_or_is_asked_for_again
+faults.md its head is torn
+  a_stream_torn_at_every_byte_is_whole_events_and_a_cut_or_is_asked_for_again
+  a_page_torn_at_every_byte_is_a_502_or_what_came_and_a_cut an_event_source_is_held_and_then_cut_without_an_answer
+faults.md its answer is torn
+  a_stream_torn_at_every_byte_is_whole_events_and_a_cut_or_is_asked_for_again
+  a_page_torn_at_every_byte_is_a_502_or_what_came_and_a_cut streams_of_http_2_pass_and_a_reset_is_a_loss
+faults.md a client's connection is torn
+  a_private_stream_cut_at_every_byte_loses_and_doubles_nothing
+  a_shared_stream_cut_at_every_byte_loses_and_doubles_nothing
+  a_replay_that_is_cut_at_every_byte_is_resumed_too
+faults.md a client vanishes without a word
+  case_12_the_kernel_looks_after_half_open_clients
+faults.md ... while events are sent
+  case_12_the_kernel_looks_after_half_open_clients case_12_a_client_that_takes_nothing_is_cut_and_holds_nobody
+faults.md ... while it takes nothing of a download
+  case_12_a_stream_without_ids_waits_for_its_client
+faults.md the upstream vanishes
+  the_kernel_looks_after_half_open_upstreams
+faults.md it cannot be reached, or refuses
+  an_event_source_is_held_and_then_cut_without_an_answer an_upstream_that_is_away_holds_all_who_wait_alike
+faults.md behind a loss it says 204
+  whatever_is_said_behind_a_loss_is_what_who_comes_back_is_told
+  with_hold_clients_are_cut_where_the_upstream_says_no_or_there_is_nothing_to_tell_them_by
+faults.md its file descriptors run out
+  where_descriptors_run_out_clients_wait_and_all_else_goes_on without_descriptors_it_waits_and_goes_on
+faults.md its clock jumps
+  jumps_of_an_hour_lose_no_window_and_revive_none
+  a_generation_of_a_clock_that_went_back_is_later_all_the_same
 faults.md data that is no JSON
   what_has_no_type_where_a_rule_asks_for_one_is_retained_and_counted
 faults.md an upstream that sends no head
