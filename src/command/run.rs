@@ -89,6 +89,8 @@ pub async fn run(config: &Config, sources: Sources, app: App, secrets: Secrets) 
     for address in &config.listen {
         listeners.extend(listen(address, &mut sockets, front.as_ref())?);
     }
+    // Before anybody can ask.
+    reload::show_time(&app);
     let ready = Arc::new(AtomicBool::new(true));
     // Shows to the end that it is not ready any more, and is not waited for.
     let admin_drain = Drain::new(Duration::ZERO);
@@ -110,7 +112,6 @@ pub async fn run(config: &Config, sources: Sources, app: App, secrets: Secrets) 
         tokio::spawn(renewal::watch_upstream(upstream, renewals.clone()));
     }
     warn(config, None);
-    reload::show_time(&app);
     app.start();
     for listener in listeners {
         tokio::spawn(app.server().clone().run(listener));

@@ -115,6 +115,9 @@ impl Load {
                     assert_eq!((follower.resumed, follower.gaps), (visit, 0), "a client of {path}");
                 }
                 sleep(PAUSE * dice.random_range(0..10)).await;
+                if self.over.load(SeqCst) {
+                    break;
+                }
             }
             self.add(&follower);
         }
