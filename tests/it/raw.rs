@@ -5,6 +5,7 @@ mod alone;
 mod behind;
 mod flooded;
 mod floods;
+pub(crate) mod frames;
 mod mutated;
 mod recorder;
 mod strict;

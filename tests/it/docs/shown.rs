@@ -278,7 +278,8 @@ attacks.md identity:
   each_request_is_refused_or_reaches_the_upstream_once_and_says_the_same_there what_passes_is_what_was_sent
   what_a_front_lets_through_is_read_in_one_way_by_all_behind_it
 attacks.md flood:
-  a_flood_ends_its_connection_or_waits_and_nobody_else_notices the_page_has_each_flood
+  a_flood_ends_its_connection_or_waits_and_nobody_else_notices a_flood_by_tls_gets_what_it_gets_without
+  the_page_has_each_flood
 hardening.md HTTP/1.1
   readmit_resets_a_connection_with_what_the_kernel_holds_of_it
 hardening.md HTTP/1.1 by TLS

@@ -1,12 +1,18 @@
 //! Each flood before respool: its connection is ended, or it is taken as slowly as it may be; memory stays flat, and who
 //! else is there goes on.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpStream},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use tokio::time::sleep;
 
-use super::floods::{Flood, attack, floods};
-use crate::support::{Binary, Origin, Wire, within};
+use super::floods::{Flood, attack, floods, plain};
+use crate::support::{Authority, Binary, Origin, Wire, within};
 
 /// How long each goes on.
 const TIME: Duration = Duration::from_millis(400);
@@ -52,10 +58,19 @@ async fn events(client: &mut Wire, until: Instant) -> usize {
     client.take_ahead().windows(7).filter(|window| window == b"data: a").count()
 }
 
-async fn flooded(flood: &'static Flood, binary: &Binary, client: &mut Wire) -> Result<(), String> {
+/// How who floods connects to whom.
+trait Connect<S>: Fn(SocketAddr) -> io::Result<S> + Clone + Send + 'static {}
+impl<S, F: Fn(SocketAddr) -> io::Result<S> + Clone + Send + 'static> Connect<S> for F {}
+
+async fn flooded<S: Read + Write>(
+    flood: &'static Flood,
+    binary: &Binary,
+    client: &mut Wire,
+    connect: impl Connect<S>,
+) -> Result<(), String> {
     let (before, address) = (binary.resident(), binary.address);
     events(client, Instant::now()).await;
-    let attacked = tokio::task::spawn_blocking(move || attack(flood, address, TIME));
+    let attacked = tokio::task::spawn_blocking(move || attack(flood, || connect(address), TIME));
     let (until, mut most, mut seen) = (Instant::now() + TIME, 0, 0);
     // About eighty come in that time, on an idle machine.
     while Instant::now() < until || (seen < 20 && Instant::now() < until + PATIENCE) {
@@ -75,26 +90,66 @@ async fn flooded(flood: &'static Flood, binary: &Binary, client: &mut Wire) -> R
     Ok(())
 }
 
+/// All floods by such connections, while this client has a stream.
+async fn all_flood<S: Read + Write>(binary: &Binary, mut client: Wire, connect: impl Connect<S>) {
+    client.send("GET /events HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    client.head().await;
+    // What the first connection of all costs is not a flood's.
+    let mut wrong = Vec::new();
+    let all: &'static [Flood] = floods().leak();
+    let (first, address) = (connect.clone(), binary.address);
+    let warm = move || attack(&all[0], || first(address), TIME / 4);
+    tokio::task::spawn_blocking(warm).await.unwrap();
+    for flood in all {
+        if let Err(what) = flooded(flood, binary, &mut client, connect.clone()).await {
+            wrong.push(format!("{}: {what}", flood.name));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(!binary.log().contains("panicked"), "{}", binary.log());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_ends_its_connection_or_waits_and_nobody_else_notices() {
     within(async {
         let origin = upstream().await;
         let binary = Binary::to(origin.address).await;
-        let mut client = binary.connect().await;
-        client.send("GET /events HTTP/1.1\r\nHost: a\r\n\r\n").await;
-        client.head().await;
-        // What the first connection of all costs is not a flood's.
-        let mut wrong = Vec::new();
-        let all: &'static [Flood] = floods().leak();
-        attack(&all[0], binary.address, TIME / 4);
-        for flood in all {
-            if let Err(what) = flooded(flood, &binary, &mut client).await {
-                wrong.push(format!("{}: {what}", flood.name));
-            }
-        }
-        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        let client = binary.connect().await;
+        all_flood(&binary, client, plain).await;
         assert_eq!(binary.connect().await.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.status(), 200);
-        assert!(!binary.log().contains("panicked"), "{}", binary.log());
+    })
+    .await;
+}
+
+/// A connection by TLS, on which HTTP/2 was agreed.
+fn secured(
+    config: Arc<ClientConfig>,
+    to: SocketAddr,
+) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
+    let name = "localhost".try_into().map_err(io::Error::other)?;
+    let session = ClientConnection::new(config, name).map_err(io::Error::other)?;
+    let mut stream = StreamOwned::new(session, TcpStream::connect(to)?);
+    while stream.conn.is_handshaking() {
+        stream.conn.complete_io(&mut stream.sock)?;
+    }
+    assert_eq!(stream.conn.alpn_protocol(), Some(&b"h2"[..]));
+    stream.sock.set_nodelay(true)?;
+    stream.sock.set_nonblocking(true)?;
+    Ok(stream)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_by_tls_gets_what_it_gets_without() {
+    within(async {
+        let authority = Authority::new();
+        authority.sign("front", &["localhost"]);
+        let origin = upstream().await;
+        let (certificate, key) = (authority.path("front.pem"), authority.path("front.key"));
+        let file = format!("[tls]\ncertificate = {certificate:?}\nkey = {key:?}\n");
+        let binary = Binary::secured(origin.address, &file).await;
+        let client = Wire::new(authority.connect(binary.address, &["http/1.1"]).await.unwrap());
+        let config = Arc::new(authority.client(&["h2"]));
+        all_flood(&binary, client, move |to| secured(config.clone(), to)).await;
     })
     .await;
 }
@@ -106,6 +161,8 @@ fn the_page_has_each_flood() {
     assert_eq!(rows, floods().len());
     for flood in floods() {
         let gets = if flood.is_ended { "the connection is ended" } else { "waits" };
-        assert!(page.contains(&format!("\n| {} | {gets}", flood.name)), "{}", flood.name);
+        let row = page.lines().find(|line| line.starts_with(&format!("| {} | {gets}", flood.name)));
+        let row = row.unwrap_or_else(|| panic!("{}", flood.name));
+        assert_eq!(row.contains("reached the server"), flood.is_forwarded, "{row}");
     }
 }

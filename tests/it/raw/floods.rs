@@ -2,72 +2,15 @@
 //! the benchmark, too.
 
 use std::{
-    io::{ErrorKind, Read as _, Write as _},
+    io::{self, ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
     time::{Duration, Instant},
 };
 
-/// With which a client says that it speaks HTTP/2.
-pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-pub(crate) const DATA: u8 = 0;
-pub(crate) const HEADERS: u8 = 1;
-pub(crate) const PRIORITY: u8 = 2;
-pub(crate) const RESET: u8 = 3;
-pub(crate) const SETTINGS: u8 = 4;
-pub(crate) const PING: u8 = 6;
-pub(crate) const WINDOW: u8 = 8;
-pub(crate) const CONTINUATION: u8 = 9;
-
-pub(crate) const END_STREAM: u8 = 1;
-pub(crate) const END_HEADERS: u8 = 4;
-const ACK: u8 = 1;
-const PADDED: u8 = 8;
-
-/// A frame as it is on the wire.
-pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-}
-
-/// A length of up to some thousands, in what is left of its first byte.
-fn length(length: usize) -> Vec<u8> {
-    match u8::try_from(length) {
-        Ok(short @ ..0x7f) => vec![short],
-        _ => {
-            let rest = length - 0x7f;
-            vec![0x7f, 0x80 | u8::try_from(rest & 0x7f).unwrap(), u8::try_from(rest >> 7).unwrap()]
-        }
-    }
-}
-
-/// Header lines as HPACK has them that knows no table, in this order.
-pub(crate) fn block(lines: &[(&[u8], &[u8])]) -> Vec<u8> {
-    let line = |(name, value): &(&[u8], &[u8])| {
-        [&[0], &length(name.len())[..], name, &length(value.len()), value].concat()
-    };
-    lines.iter().flat_map(line).collect()
-}
-
-/// A request without a body.
-fn get(stream: u32, path: &str) -> Vec<u8> {
-    let lines = [(":method", "GET"), (":scheme", "http"), (":path", path), (":authority", "a")];
-    let lines = lines.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-    frame(HEADERS, END_HEADERS | END_STREAM, stream, &block(&lines))
-}
-
-/// The head of a request with a body.
-fn post(stream: u32, flags: u8) -> Vec<u8> {
-    let lines: [(&[u8], &[u8]); 4] =
-        [(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/"), (b":authority", b"a")];
-    frame(HEADERS, flags, stream, &block(&lines))
-}
-
-fn settings(lines: &[(u16, u32)]) -> Vec<u8> {
-    let lines: Vec<u8> =
-        lines.iter().flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat()).collect();
-    frame(SETTINGS, 0, 0, &lines)
-}
+use super::frames::{
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PADDED, PING, PREFACE, PRIORITY, RESET,
+    WINDOW, block, frame, get, length, post, settings,
+};
 
 /// The first stream of the `n`th hundred.
 fn first_of(n: u32) -> u32 {
@@ -94,10 +37,12 @@ pub(crate) struct Flood {
     pause: Duration,
     /// Whether the connection is ended for it.
     pub(crate) is_ended: bool,
+    /// Whether its requests reach the server, so that each costs what any request costs.
+    pub(crate) is_forwarded: bool,
 }
 
 const fn flood(name: &'static str, begin: fn() -> Vec<u8>, go_on: fn(u32) -> Vec<u8>) -> Flood {
-    Flood { name, begin, go_on, pause: Duration::ZERO, is_ended: true }
+    Flood { name, begin, go_on, pause: Duration::ZERO, is_ended: true, is_forwarded: false }
 }
 
 fn nothing() -> Vec<u8> {
@@ -107,6 +52,7 @@ fn nothing() -> Vec<u8> {
 /// All of them.
 pub(crate) fn floods() -> Vec<Flood> {
     let slow = |flood: Flood, millis: u64| Flood { pause: Duration::from_millis(millis), ..flood };
+    let forwarded = |flood: Flood| Flood { is_forwarded: true, ..flood };
     let bounded = |flood: Flood| Flood { is_ended: false, ..flood };
     vec![
         flood("flood: PING", nothing, |_| many(&frame(PING, 0, 0, b"12345678"))),
@@ -123,13 +69,13 @@ pub(crate) fn floods() -> Vec<Flood> {
         flood("flood: requests that are reset at once (rapid reset)", nothing, |n| {
             hundred(n, |stream| [get(stream, "/"), frame(RESET, 0, stream, &[0, 0, 0, 8])].concat())
         }),
-        slow(
+        forwarded(slow(
             flood("flood: requests that are reset when the server has them", nothing, |n| match n % 2 {
                 0 => hundred(n / 2, |stream| get(stream, "/hang")),
                 _ => hundred(n / 2, |stream| frame(RESET, 0, stream, &[0, 0, 0, 8])),
             }),
             20,
-        ),
+        )),
         flood("flood: resets of streams that are not open", nothing, |n| {
             hundred(n, |stream| frame(RESET, 0, stream, &[0, 0, 0, 8]))
         }),
@@ -161,14 +107,14 @@ pub(crate) fn floods() -> Vec<Flood> {
             || [nothing(), table()].concat(),
             |n| (0..4).flat_map(|k| bomb(3 + 2 * (4 * n + k))).collect(),
         ),
-        bounded(slow(
+        forwarded(bounded(slow(
             flood(
                 "flood: a hundred answers that are not taken, for want of a window",
                 || [settings(&[(4, 0)]), hundred(0, |stream| get(stream, "/big"))].concat(),
                 |_| frame(PING, 0, 0, b"12345678"),
             ),
             100,
-        )),
+        ))),
         flood(
             "flood: a hundred answers, taken byte by byte",
             || [settings(&[(4, 0)]), hundred(0, |stream| get(stream, "/big"))].concat(),
@@ -201,40 +147,57 @@ pub(crate) struct Attack {
     pub(crate) ended: u32,
 }
 
+/// A connection by TCP, which waits for nothing.
+pub(crate) fn plain(to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = TcpStream::connect(to)?;
+    socket.set_nodelay(true)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
 /// Sends a flood for so long, on one connection after the other; one that is to be ended until it is, in good time.
-pub(crate) fn attack(flood: &Flood, to: SocketAddr, time: Duration) -> Attack {
+pub(crate) fn attack<S: Read + Write>(
+    flood: &Flood,
+    connect: impl Fn() -> io::Result<S>,
+    time: Duration,
+) -> Attack {
     let (until, mut attack) = (Instant::now() + time, Attack::default());
-    if flood.is_ended {
+    let mut buffer = vec![0; 1 << 16];
+    let mut one = |until: Instant| {
         attack.connections += 1;
-        attack.ended += u32::from(is_ended(flood, to, until + PATIENCE));
+        attack.ended += u32::from(is_ended(flood, &connect, &mut buffer, until));
+    };
+    if flood.is_ended {
+        one(until + PATIENCE);
     }
     while Instant::now() < until {
-        attack.connections += 1;
-        attack.ended += u32::from(is_ended(flood, to, until));
+        one(until);
     }
     attack
 }
 
 /// Floods one connection. Says whether it was ended before the time was over.
-fn is_ended(flood: &Flood, to: SocketAddr, until: Instant) -> bool {
-    let Ok(mut socket) = TcpStream::connect(to) else { return false };
-    socket.set_nodelay(true).unwrap();
-    socket.set_nonblocking(true).unwrap();
-    let mut buffer = vec![0; 1 << 16];
-    let (mut n, mut left) = (0, [PREFACE.to_vec(), (flood.begin)()].concat());
+fn is_ended<S: Read + Write>(
+    flood: &Flood,
+    connect: &impl Fn() -> io::Result<S>,
+    buffer: &mut [u8],
+    until: Instant,
+) -> bool {
+    let Ok(mut socket) = connect() else { return false };
+    let (mut n, mut left, mut at) = (0, [PREFACE.to_vec(), (flood.begin)()].concat(), 0);
     while Instant::now() < until {
-        let sent = socket.write(&left);
-        let read = socket.read(&mut buffer);
+        let sent = socket.write(&left[at..]);
+        let read = socket.read(buffer);
         match (&sent, &read) {
             (_, Ok(0)) => return true,
             (Err(fault), _) | (_, Err(fault)) if fault.kind() != ErrorKind::WouldBlock => return true,
             (Err(_), Err(_)) => std::thread::sleep(Duration::from_millis(1)),
             _ => {}
         }
-        left.drain(..sent.unwrap_or(0));
-        if left.is_empty() {
+        at += sent.unwrap_or(0);
+        if at == left.len() {
             std::thread::sleep(flood.pause);
-            left = (flood.go_on)(n);
+            (left, at) = ((flood.go_on)(n), 0);
             n += 1;
         }
     }

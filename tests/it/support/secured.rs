@@ -66,7 +66,14 @@ impl Authority {
         roots
     }
 
-    /// Connects as one who trusts this authority and speaks one of these.
+    /// One who trusts this authority and speaks one of these.
+    pub(crate) fn client(&self, protocols: &[&str]) -> ClientConfig {
+        let mut config = ClientConfig::builder().with_root_certificates(self.roots()).with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        config
+    }
+
+    /// Connects as such a one.
     pub(crate) async fn connect(
         &self,
         address: std::net::SocketAddr,
@@ -81,8 +88,7 @@ impl Authority {
         stream: TcpStream,
         protocols: &[&str],
     ) -> std::io::Result<client::TlsStream<TcpStream>> {
-        let mut config = ClientConfig::builder().with_root_certificates(self.roots()).with_no_client_auth();
-        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let config = self.client(protocols);
         let name = ServerName::try_from("localhost").unwrap();
         TlsConnector::from(Arc::new(config)).connect(name, stream).await
     }
