@@ -72,7 +72,7 @@ impl App {
         let refuse = answer.refusals();
         let server = Server::new(answer, config.server(), drain.clone())
             .refusing(refuse)
-            .counting(metrics.connections.clone(), metrics.shortages.clone());
+            .counting(metrics.connections.clone(), metrics.shortages.clone(), metrics.cut_connections.clone());
         let record = Record::new(SystemTime::now());
         Self { server, splice, registry, forward, hold, statuses, admissions, metrics, drain, record }
     }

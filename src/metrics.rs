@@ -20,7 +20,7 @@ pub use handle::{Count, Counts, Held, Level, Levels, Times, TimesBy};
 pub use hold::{Finding, Hold, Outages};
 pub use label::{
     Admission, Admitting, Answer, Break, Connect, Cut, Dropped, End, Eviction, Hello, Kind, Label, Outcome,
-    Release, Reload, Renewal,
+    Overuse, Release, Reload, Renewal,
 };
 pub use survey::{Survey, Surveyor, Windows};
 
@@ -34,6 +34,8 @@ pub struct Metrics {
     pub connections: Level,
     /// Times that no client could be accepted for want of file descriptors.
     pub shortages: Count,
+    /// Client connections that were ended for what their clients did.
+    pub cut_connections: Counts<Overuse>,
     /// Streams that exist, by kind.
     pub streams: Levels<Kind>,
     /// Upstream connections that nobody listens to.
@@ -128,6 +130,7 @@ impl Metrics {
         let Global {
             connections,
             shortages,
+            cut_connections,
             streams,
             lingering,
             admitting,
@@ -143,6 +146,7 @@ impl Metrics {
         Self {
             connections,
             shortages,
+            cut_connections,
             streams,
             lingering,
             admitting,

@@ -20,7 +20,7 @@ use tower::Service;
 use crate::{
     body::BoxError,
     drain::Drain,
-    metrics::{Count, Level},
+    metrics::{Count, Counts, Level, Overuse},
     net::{
         Accept, Client, Control, Peer, Protocol, Refuse, Socket,
         descriptors::{self, Wanted},
@@ -32,12 +32,14 @@ mod allowance;
 mod handler;
 mod meter;
 mod multiplex;
+mod overuse;
 mod passage;
 mod places;
 
 use handler::{Handler, Whence};
-use meter::Metered;
-use multiplex::Streams;
+pub use meter::Metered;
+use multiplex::{GIVEN_UP, Streams};
+use overuse::Overuses;
 use places::Places;
 
 /// The bytes of one stream's answer that wait in HTTP/2 for its client.
@@ -92,6 +94,7 @@ pub struct Server<S> {
     limits: Limits,
     places: Arc<Places>,
     counted: Option<Counted>,
+    overuses: Overuses,
     refuse: Option<Refuse>,
     drain: Drain,
 }
@@ -110,16 +113,19 @@ impl<S> Server<S> {
             limits,
             places,
             counted: None,
+            overuses: Overuses::default(),
             refuse: None,
             drain,
         }
     }
 
-    /// Shows in `connections` how many there are that were accepted, and in `shortages` how often none was for want of
-    /// file descriptors. The last of those are left to others: with few left, clients wait.
+    /// Shows in `connections` how many there are that were accepted, in `shortages` how often none was for want of file
+    /// descriptors, and in `cut` those that were ended for what their clients did. The last descriptors are left to others:
+    /// with few left, clients wait.
     #[must_use]
-    pub fn counting(self, connections: Level, shortages: Count) -> Self {
-        Self { counted: Some(Counted { connections, shortages }), ..self }
+    pub fn counting(self, connections: Level, shortages: Count, cut: Counts<Overuse>) -> Self {
+        let counted = Some(Counted { connections, shortages });
+        Self { counted, overuses: Overuses::counted(cut), ..self }
     }
 
     /// So many connections at a time from now on. Those that are too many go on: nothing is accepted until there is room
@@ -295,12 +301,18 @@ where
         let (streams, idle) = (Streams::new(), self.limits.header_timeout);
         let handler =
             multiplex::Handler::new(self.service.clone(), self.drain.clone(), whence, streams.clone());
-        let client = TokioIo::new(Metered::new(client));
+        let client = TokioIo::new(Metered::new(client).noting(self.overuses.clone()));
         let mut connection = pin!(http2(streams.clone()).serve_connection(client, handler));
         let mut given_up = pin!(streams.given_up_too_often());
+        let note = |ended: hyper::Result<()>| {
+            if let Err(fault) = &ended {
+                self.overuses.note_fault(fault);
+            }
+            note(ended);
+        };
         tokio::select! {
             ended = connection.as_mut() => return note(ended),
-            () = given_up.as_mut() => return note_given_up(),
+            () = given_up.as_mut() => return self.overuses.note_given_up(GIVEN_UP),
             () = self.drain.begun() => {}
             () = streams.idle(idle) => {}
         }
@@ -308,7 +320,7 @@ where
         connection.as_mut().graceful_shutdown();
         tokio::select! {
             ended = connection => note(ended),
-            () = given_up => note_given_up(),
+            () = given_up => self.overuses.note_given_up(GIVEN_UP),
             // A client need not answer to that.
             () = streams.idle(idle) => {}
             () = self.drain.over() => {}
@@ -320,13 +332,6 @@ fn note(ended: hyper::Result<()>) {
     if let Err(fault) = ended {
         tracing::debug!(error = %fault, "a connection broke");
     }
-}
-
-fn note_given_up() {
-    tracing::debug!(
-        error = "more requests were given up by their client than are taken",
-        "a connection broke"
-    );
 }
 
 /// Whether accepting failed for this one client's sake, so that the next one can be accepted at once.

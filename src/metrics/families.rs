@@ -10,13 +10,14 @@ use prometheus_client::{
 
 use super::{
     Admission, Admitting, Answer, Break, Connect, Count, Counts, Cut, Dropped, End, Eviction, Hello, Kind,
-    Label, Level, Levels, Outages, Outcome, Reload, Renewal, RouteMetrics, Times, TimesBy,
+    Label, Level, Levels, Outages, Outcome, Overuse, Reload, Renewal, RouteMetrics, Times, TimesBy,
 };
 
 /// What has no route among its labels.
 pub(super) struct Global {
     pub(super) connections: Level,
     pub(super) shortages: Count,
+    pub(super) cut_connections: Counts<Overuse>,
     pub(super) streams: Levels<Kind>,
     pub(super) lingering: Level,
     pub(super) admitting: Levels<Admitting>,
@@ -52,6 +53,11 @@ impl Global {
                 to,
                 "respool_descriptor_shortages",
                 "Tenths of a second in which no client was accepted for want of file descriptors: compare process_open_fds with process_max_fds",
+            ),
+            cut_connections: counts(
+                to,
+                "respool_connections_cut",
+                "Client connections that were ended for what their clients did, by what it was",
             ),
             streams: levels(to, "respool_streams", "Streams that exist: compare with limits.streams"),
             lingering: level(

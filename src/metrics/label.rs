@@ -202,6 +202,18 @@ label! {
 }
 
 label! {
+    /// What a client did so much of that its connection was ended.
+    Overuse, "reason" {
+        /// It sent frames of HTTP/2 that ask for nothing.
+        Frames = "frames",
+        /// It gave up requests before they were answered.
+        GivenUp = "given_up",
+        /// It did what HTTP/2 as such is known to be abused with: heads without an end, resets, frames without anything.
+        Protocol = "protocol",
+    }
+}
+
+label! {
     /// What became of a request.
     Outcome, "outcome" {
         /// The upstream answered it.

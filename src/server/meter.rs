@@ -14,7 +14,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::allowance::Allowance;
+use super::{allowance::Allowance, overuse::Overuses};
 
 /// So many such frames at once: more than any client sends that opens all its streams together.
 const AT_ONCE: u32 = 2000;
@@ -32,17 +32,27 @@ const HEAD: usize = 9;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
 
-/// A client's connection, which fails when there are too many frames on it that ask for nothing.
-pub(super) struct Metered<T> {
+/// A client's connection, which fails when there are too many frames on it that ask for nothing, or when the first one is
+/// not its settings: HTTP/2 has it so, and h2 does not look.
+#[derive(Debug)]
+pub struct Metered<T> {
     socket: T,
     meter: Meter,
+    overuses: Overuses,
 }
 
 impl<T> Metered<T> {
     /// A connection on which nothing was read.
-    pub(super) fn new(socket: T) -> Self {
-        Self { socket, meter: Meter::new(Instant::now()) }
+    #[must_use]
+    pub fn new(socket: T) -> Self {
+        Self { socket, meter: Meter::new(Instant::now()), overuses: Overuses::default() }
+    }
+
+    /// Has it noted among these, should it fail.
+    pub(super) fn noting(self, overuses: Overuses) -> Self {
+        Self { overuses, ..self }
     }
 }
 
@@ -55,8 +65,19 @@ struct Meter {
     head: [u8; HEAD],
     /// How many of its bytes are there.
     had: usize,
+    /// Whether the first frame came.
+    begun: bool,
     /// The bytes of answers that nothing was given for yet.
     answered: usize,
+}
+
+/// What a client did that is not taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fault {
+    /// There were too many frames that ask for nothing.
+    TooMany,
+    /// Its first frame is another than its settings.
+    Unsettled,
 }
 
 impl Meter {
@@ -66,41 +87,47 @@ impl Meter {
             skip: PREFACE,
             head: [0; HEAD],
             had: 0,
+            begun: false,
             answered: 0,
         }
     }
 
-    /// These bytes came. Says whether all that began in them may be.
-    fn take(&mut self, mut bytes: &[u8], now: Instant) -> bool {
-        let mut may_be = true;
+    /// These bytes came. What began in them is told apart to the end, whatever is wrong with it.
+    fn take(&mut self, mut bytes: &[u8], now: Instant) -> Result<(), Fault> {
+        let mut taken = Ok(());
         loop {
             let skipped = self.skip.min(bytes.len());
             self.skip -= skipped;
             bytes = bytes.get(skipped..).unwrap_or_default();
-            let Some((byte, rest)) = bytes.split_first() else { return may_be };
+            let Some((byte, rest)) = bytes.split_first() else { return taken };
             bytes = rest;
             if let Some(place) = self.head.get_mut(self.had) {
                 *place = *byte;
                 self.had += 1;
             }
             if self.had == HEAD {
-                may_be &= self.judge(now);
+                taken = taken.and(self.judge(now));
             }
         }
     }
 
     /// A head is there.
-    fn judge(&mut self, now: Instant) -> bool {
+    fn judge(&mut self, now: Instant) -> Result<(), Fault> {
         let [high, middle, low, kind, ..] = self.head;
+        if !self.begun && kind != SETTINGS {
+            return Err(Fault::Unsettled);
+        }
+        self.begun = true;
         self.had = 0;
         self.skip = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
         match kind {
-            DATA if self.skip > 0 => true,
+            DATA if self.skip > 0 => Ok(()),
             HEADERS => {
                 self.allowance.give(FOR_A_REQUEST);
-                true
+                Ok(())
             }
-            _ => self.allowance.take(now),
+            _ if self.allowance.take(now) => Ok(()),
+            _ => Err(Fault::TooMany),
         }
     }
 
@@ -121,10 +148,14 @@ impl<T: AsyncRead + Unpin> AsyncRead for Metered<T> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
         let came = buf.filled().get(before..).unwrap_or_default();
-        if self.meter.take(came, Instant::now()) {
-            return Poll::Ready(Ok(()));
-        }
-        Poll::Ready(Err(io::Error::other("more frames of HTTP/2 that ask for nothing than are taken")))
+        let Err(fault) = self.meter.take(came, Instant::now()) else { return Poll::Ready(Ok(())) };
+        Poll::Ready(Err(io::Error::other(match fault {
+            Fault::TooMany => {
+                self.overuses.note_frames(AT_ONCE);
+                "more frames of HTTP/2 that ask for nothing than are taken"
+            }
+            Fault::Unsettled => "a connection of HTTP/2 that does not begin with settings",
+        })))
     }
 }
 
@@ -178,18 +209,19 @@ mod tests {
         fn new() -> Self {
             let now = Instant::now();
             let mut meter = Meter::new(now);
-            assert!(meter.take(&[0; PREFACE], now));
+            assert_eq!(meter.take(&[&[0; PREFACE][..], &frame(SETTINGS, 0)].concat(), now), Ok(()));
+            meter.allowance.give(1);
             Self(meter, now)
         }
 
         fn take(&mut self, kind: u8) -> bool {
-            self.0.take(&frame(kind, 8), self.1)
+            self.0.take(&frame(kind, 8), self.1).is_ok()
         }
 
         /// How many of these frames are taken, if they come in pieces of this size.
         fn taken(&mut self, kind: u8, payload: usize, piece: usize) -> u32 {
             let bytes = frame(kind, payload);
-            let is_taken = |_: &u32| bytes.chunks(piece).all(|piece| self.0.take(piece, self.1));
+            let is_taken = |_: &u32| bytes.chunks(piece).all(|piece| self.0.take(piece, self.1).is_ok());
             (0..10_000).take_while(is_taken).max().map_or(0, |last| last + 1)
         }
     }
@@ -203,6 +235,15 @@ mod tests {
             for (kind, payload) in [(HEADERS, 20), (DATA, 1), (DATA, 7_000)] {
                 assert_eq!(Begun::new().taken(kind, payload, piece), 10_000, "{kind}");
             }
+        }
+    }
+
+    #[test]
+    fn the_first_frame_is_the_settings() {
+        let now = Instant::now();
+        for kind in [DATA, HEADERS, PING, 0xbb] {
+            let began = [&[0; PREFACE][..], &frame(kind, 8)].concat();
+            assert_eq!(Meter::new(now).take(&began, now), Err(Fault::Unsettled), "{kind}");
         }
     }
 

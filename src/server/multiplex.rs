@@ -31,7 +31,7 @@ use crate::{
 /// The requests that a client of HTTP/2 may give up at once before they are answered: as many as a page that is left may
 /// have open. Each costs it a few bytes, and us a request to the upstream; and since it is over then, the number of those
 /// that may be open is no limit.
-const GIVEN_UP: u32 = 100;
+pub(super) const GIVEN_UP: u32 = 100;
 /// And one more after each of these: ten a second.
 const AGAIN: Duration = Duration::from_millis(100);
 

@@ -8,6 +8,7 @@ mod floods;
 pub(crate) mod frames;
 mod mutated;
 mod recorder;
+pub(crate) mod spoken;
 mod strict;
 mod table;
 

@@ -14,8 +14,8 @@ const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
 
 /// respool with this configuration, before an event server that goes by the path: it has a stream of what stands behind the
 /// last slash, so many events, or one frame of twelve bytes for `x12`. Who sends `Mute` gets no answer.
-struct Told {
-    binary: Binary,
+pub(super) struct Told {
+    pub(super) binary: Binary,
     admin: SocketAddr,
     origin: Option<Origin>,
     /// Whether the server sends what it has.
@@ -32,7 +32,7 @@ async fn server(go: watch::Receiver<bool>) -> Origin {
             let head = visit.head_of_request();
             let path = head.split(' ').nth(1).unwrap().to_owned();
             let what = path.rsplit('/').next().unwrap();
-            if !head.contains("\nMute:") {
+            if !head.to_lowercase().contains("\nmute:") {
                 let events = match what.strip_prefix('x') {
                     Some(length) => format!("data: {}\n\n", "x".repeat(length.parse::<usize>().unwrap() - 8)),
                     None => "data: a\n\n".repeat(what.parse().unwrap()),
@@ -49,7 +49,7 @@ async fn server(go: watch::Receiver<bool>) -> Origin {
 }
 
 impl Told {
-    async fn start(configuration: &str) -> Self {
+    pub(super) async fn start(configuration: &str) -> Self {
         let (go, gone) = watch::channel(true);
         let (admin, origin) = (free(), server(gone).await);
         let file = format!("upstream = 'http://{}'\nadmin = '{admin}'\n{configuration}", origin.address);
@@ -87,14 +87,14 @@ impl Told {
         (client, said.unwrap_or("none").to_owned(), id)
     }
 
-    async fn metric(&self, line: &str) -> u64 {
+    pub(super) async fn metric(&self, line: &str) -> u64 {
         let ask = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
         let text = Wire::to(self.admin).await.ask(ask).await.text();
         let found = text.lines().find_map(|had| had.strip_prefix(line)?.strip_prefix(' '));
         found.unwrap_or_else(|| panic!("no {line} in {text}")).trim().parse().unwrap()
     }
 
-    async fn until(&self, line: &str, value: u64) {
+    pub(super) async fn until(&self, line: &str, value: u64) {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             let is = self.metric(line).await;
@@ -111,13 +111,13 @@ impl Told {
     }
 
     /// Nothing was said of the setting so far; when this number has come, it is.
-    async fn tells(&self, setting: &str, line: &str, value: u64) {
+    pub(super) async fn tells(&self, setting: &str, line: &str, value: u64) {
         self.until(line, value).await;
         until(|| self.said(setting)).await;
     }
 
     #[track_caller]
-    fn is_silent(&self) {
+    pub(super) fn is_silent(&self) {
         assert!(!self.binary.log().contains("\"setting\""), "{}", self.binary.log());
     }
 }
