@@ -9,7 +9,8 @@
 //!   `Transfer-Encoding` that does not end in `chunked`, or comes with HTTP/1.0.
 //! - A space before a colon, folded lines and bare CRs are refused; bare LFs as line ends are taken.
 //! - Of HTTP/2, streams are reset whose request has a `Connection`, another header that belongs to one, capitals in a
-//!   name, a pseudo-header that is unknown, twice there or behind others, or a body that is not as long as it says.
+//!   name, a pseudo-header that is unknown, twice there or behind others, or a body that is not as long as it says; or their
+//!   connection is ended. Equal `Content-Length` lines stay as many as they are, and are refused here.
 //!
 //! # What `Connection` names
 //!
@@ -142,6 +143,9 @@ fn same(one: &Authority, other: &Authority, default_port: u16) -> bool {
 }
 
 fn check_framing(headers: &HeaderMap) -> Result<(), Fault> {
+    if headers.get_all(header::CONTENT_LENGTH).iter().nth(1).is_some() {
+        return Err(Fault::Request("more than one Content-Length"));
+    }
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     let Some(coding) = codings.next() else { return Ok(()) };
     if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
@@ -394,6 +398,11 @@ mod tests {
             "one chunked",
         );
         refused("POST / 1.1|Host: a|Transfer-Encoding: chunked|Content-Length: 5", 400, "both");
+        refused(
+            "POST / 1.1|Host: a|Content-Length: 5|Content-Length: 5",
+            400,
+            "more than one Content-Length",
+        );
     }
 
     #[test]

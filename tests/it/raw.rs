@@ -6,6 +6,8 @@ mod behind;
 mod flooded;
 mod floods;
 pub(crate) mod frames;
+mod malformed;
+mod multiplexed;
 mod mutated;
 mod recorder;
 pub(crate) mod spoken;

@@ -277,6 +277,8 @@ attacks.md size:
 attacks.md identity:
   each_request_is_refused_or_reaches_the_upstream_once_and_says_the_same_there what_passes_is_what_was_sent
   what_a_front_lets_through_is_read_in_one_way_by_all_behind_it
+attacks.md HTTP/2
+  what_breaks_the_rules_of_http_2_is_refused_and_harms_no_other_stream the_page_says_what_each_breach_of_http_2_gets
 attacks.md flood:
   a_flood_ends_its_connection_or_waits_and_nobody_else_notices a_flood_by_tls_gets_what_it_gets_without
   the_page_has_each_flood
