@@ -13,10 +13,17 @@
 )]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+/// What limits and checks cost.
+mod checks;
 /// What counting costs.
 mod counting;
+#[path = "../it/raw/floods.rs"]
+mod floods;
 /// The simplest possible broadcaster.
 mod floor;
+#[path = "../it/raw/frames.rs"]
+#[allow(dead_code, reason = "tests need more of them")]
+mod frames;
 /// One that has nothing to do.
 mod idle;
 /// Clients that read and compare.
@@ -25,6 +32,8 @@ mod load;
 mod look;
 /// What a process costs, and the table of it.
 mod measure;
+/// An ordinary server, and who asks it.
+mod plain;
 /// What is said upstream.
 mod source;
 /// An event whose type stands in its data.
@@ -32,13 +41,16 @@ mod typed;
 /// One server under load.
 mod world;
 
-use std::{env, process::ExitCode, time::Duration};
+use std::{env, net::SocketAddr, process::ExitCode, time::Duration};
 
 use measure::Table;
 use world::World;
 
 /// Rows that are measured together.
 type Group = fn(&Scale, &mut Table);
+
+/// What is asked for so long.
+type Requests = fn(SocketAddr, Duration);
 
 /// How much is done.
 struct Scale {
@@ -74,7 +86,7 @@ fn main() -> ExitCode {
     let quick = has("--quick") || test;
     let scale = if quick { QUICK } else { FULL };
     let only = arguments.iter().find(|argument| !argument.starts_with('-'));
-    let groups: [(&str, Group); 9] = [
+    let groups: [(&str, Group); 11] = [
         ("started", started),
         ("delivery", delivery),
         ("private", private),
@@ -84,6 +96,8 @@ fn main() -> ExitCode {
         ("retained", retained),
         ("status", status),
         ("observed", observed),
+        ("checks", checks),
+        ("floods", floods),
     ];
     assert!(only.is_none_or(|only| groups.iter().any(|(name, _)| name == only)), "there are no such rows");
     let mut table = Table::default();
@@ -297,6 +311,77 @@ fn observed(scale: &Scale, table: &mut Table) {
         table.add("... and both together: CPU", "× of neither", Some(1.03), both);
         let [off, all] = side_by_side(&mut own, scale.events);
         table.add("a log that takes everything, private: CPU", "× of none", Some(1.03), ratio(all, off));
+    }
+}
+
+/// What limits and checks take of an ordinary request, and of a delivery: 3 % at most.
+fn checks(scale: &Scale, table: &mut Table) {
+    let attacked = plain::Attacked::start();
+    let (mut shared, mut private) = (World::respool(10_000), World::respool(1000));
+    shared.join("/shared", scale.clients);
+    private.join("/private", scale.clients / 5);
+    private.source.wait_for(scale.clients / 5);
+    for world in [&mut shared, &mut private] {
+        world.steady(5, 50);
+    }
+    for _ in 0..scale.rounds {
+        let mut requests = 0;
+        let time = Duration::from_millis(scale.events * 20);
+        let [all, _] = attacked.by(|to| requests = plain::requests(to, "/kilobyte", time));
+        let [each, part] = per(all, requests, checks::of_requests);
+        table.add("an ordinary request of 1 KiB: CPU", "µs", None, each * 1e6);
+        table.add("... its limits and checks", "% of it", Some(3.0), part);
+        let fan_out = ["limits and checks of a delivery, fan-out: CPU", "... of the delivery, which is: CPU"];
+        let own = ["limits and checks of a delivery, private: CPU", "... of that delivery, which is: CPU"];
+        // By how many clients an event is shared.
+        let (many, one) = ((&mut shared, scale.clients, scale.clients), (&mut private, scale.clients / 5, 1));
+        for ((world, clients, share), [part_of, whole]) in [(many, fan_out), (one, own)] {
+            let all = world.cost(|world| world.steady(scale.events, 50));
+            let deliveries = scale.events as usize * clients;
+            let [each, part] = per(all, deliveries, |times| checks::of_deliveries(times, share));
+            table.add(part_of, "% of it", Some(3.0), part);
+            table.add(whole, "µs", None, each * 1e6);
+        }
+    }
+}
+
+/// The time of one, in seconds, and what of it something takes that is done alone: in percent.
+fn per(all: Duration, times: usize, part: impl Fn(usize) -> Duration) -> [f64; 2] {
+    // Far more of them: the time of a thread is known by the tick.
+    let many = 2_000_000;
+    let (each, part) = (all.as_secs_f64() / times as f64, part(many).as_secs_f64() / many as f64);
+    [each, part / each * 100.0]
+}
+
+/// What a flood of HTTP/2 costs respool, by what it costs who sends it, and makes a new connection whenever one is ended.
+/// Beside them, what requests cost that reach the server, which no meter makes cheaper: it is bounded how many there can be,
+/// and what each costs is what forwarding costs.
+fn floods(scale: &Scale, table: &mut Table) {
+    let attacked = plain::Attacked::start();
+    let time = Duration::from_millis(scale.events * 10);
+    let requests: [(&str, Requests); 4] = [
+        ("no flood: requests by HTTP/2, a hundred at a time", |to, time| {
+            plain::multiplexed(to, time);
+        }),
+        ("no flood: a hundred requests by HTTP/2, and gone", plain::leaving),
+        ("no flood: requests by HTTP/1, one at a time", |to, time| {
+            plain::requests(to, "/", time);
+        }),
+        ("no flood: connections that ask for nothing", plain::connections),
+    ];
+    for _ in 0..scale.rounds {
+        for flood in &floods::floods() {
+            let [ours, theirs] = attacked.by(|to| {
+                let attack = floods::attack(flood, || floods::plain(to), time);
+                assert!(!flood.is_ended || attack.ended > 0, "{}: {attack:?}", flood.name);
+            });
+            let limit = (!flood.is_forwarded).then_some(10.0);
+            table.add(flood.name, "× its sender's CPU", limit, ratio(ours, theirs));
+        }
+        for (what, requests) in requests {
+            let [ours, theirs] = attacked.by(|to| requests(to, time));
+            table.add(what, "× its sender's CPU", None, ratio(ours, theirs));
+        }
     }
 }
 

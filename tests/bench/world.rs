@@ -28,6 +28,15 @@ impl Program {
     /// The real program with this configuration and a log of this level, and where it listens: for clients, and to tell of
     /// itself.
     pub(crate) fn respool(config: &str, level: &str) -> (Self, [SocketAddr; 2]) {
+        Self::run(config, level, &["WARN", "ERROR"])
+    }
+
+    /// The same with the log as it is unless told otherwise, of whom it is expected that it warns.
+    pub(crate) fn warning(config: &str) -> (Self, [SocketAddr; 2]) {
+        Self::run(config, "info", &["ERROR"])
+    }
+
+    fn run(config: &str, level: &str, levels: &'static [&str]) -> (Self, [SocketAddr; 2]) {
         static STARTED: AtomicUsize = AtomicUsize::new(0);
         let name =
             format!("respool-bench-{}-{}.toml", process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
@@ -41,9 +50,14 @@ impl Program {
         let addresses = [next(), next()];
         fs::remove_file(&file).unwrap();
         // Whatever goes wrong there shows here.
-        let is_wrong = |line: &String| ["WARN", "ERROR"].iter().any(|level| line.contains(level));
+        let is_wrong = |line: &String| levels.iter().any(|level| line.contains(level));
         thread::spawn(move || log.filter(is_wrong).for_each(|line| eprintln!("{line}")));
         (program, addresses)
+    }
+
+    /// The processor time that it has taken.
+    pub(crate) fn cpu(&self) -> Duration {
+        measure::cpu(self.0.id())
     }
 
     /// Its memory, in bytes, when it has done what it was about.
@@ -169,7 +183,7 @@ ephemeral = ["heartbeat"]
     }
 
     fn cpu(&self) -> Duration {
-        measure::cpu(self.program.0.id())
+        self.program.cpu()
     }
 
     /// The memory of the program, in bytes.

@@ -27,7 +27,7 @@ const BENCH: &str = include_str!("../bench/main.rs");
 const SHARED: &str = "[[route]]\npath = '/e'\nmode = 'shared'\nkey = ['path']\nadmit = 'none'\n";
 
 /// Tables whose rows are no claims about what happens.
-const OTHER_TABLES: [&str; 3] = ["mode", "what | bytes", "strain"];
+const OTHER_TABLES: [&str; 5] = ["mode", "what | bytes", "strain", "flood of HTTP/2", "part"];
 
 /// The pages, by name.
 fn pages() -> Vec<(String, String)> {
