@@ -33,6 +33,7 @@
 //! imports
 //! current:
 //! id:
+//! plain:
 //! dice: id
 //! sse:
 //! window: id metrics
@@ -53,15 +54,16 @@
 //! server: body drain metrics net seldom
 //! admin: body drain metrics net pump registry reload window
 //! log:
-//! config: admin net proxy route rules server window
+//! config: admin net plain proxy route rules server window
 //! app: config current dice drain metrics net proxy registry reload route server
 //! layer: body config dice fault metrics net proxy registry route server
-//! command: admin app body config dice drain head id metrics net route rules server sse
+//! command: admin app body config dice drain head id metrics net plain route rules server sse
 //! ```
 
 pub mod current;
 pub mod dice;
 pub mod id;
+pub mod plain;
 pub mod rules;
 pub mod sse;
 

@@ -13,6 +13,7 @@ use crate::{
     config::{Config, Outline},
     head,
     id::Asked,
+    plain,
     route::{self, Admit, Ids, KeyPart, Mode, OnBreak, OnGap, Route, Routes, Stamp},
 };
 
@@ -105,7 +106,7 @@ struct Lines(String);
 
 impl Lines {
     fn say(&mut self, name: &str, what: &str) {
-        let _ = writeln!(self.0, "{name:<11} {what}");
+        let _ = writeln!(self.0, "{name:<11} {}", plain::line(what));
     }
 }
 

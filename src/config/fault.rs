@@ -2,6 +2,8 @@
 
 use std::{fmt, ops::Range};
 
+use crate::plain;
+
 /// One mistake, in words for the operator. Never holds the value of a secret.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Fault {
@@ -70,17 +72,11 @@ impl fmt::Display for Place {
 /// One line, whatever was written.
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}; {}", self.place, in_line(&self.message), in_line(&self.remedy))
+        write!(f, "{}{}; {}", self.place, plain::line(&self.message), plain::line(&self.remedy))
     }
 }
 
 impl std::error::Error for Fault {}
-
-/// What ends a line, or moves a terminal's cursor, as it would be written.
-pub(super) fn in_line(text: &str) -> String {
-    let plain = |c: char| if c.is_control() { c.escape_default().collect() } else { String::from(c) };
-    text.chars().map(plain).collect()
-}
 
 /// A fault whose place is not known yet.
 #[derive(Debug)]

@@ -5,9 +5,10 @@ use std::{fmt, ops::Deref};
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, Title};
 
 use super::{
-    fault::{Fault, Place, in_line},
+    fault::{Fault, Place},
     hidden,
 };
+use crate::plain;
 
 /// Faults in the order of their places, with what it takes to draw them. No secret of the file is among it.
 #[derive(Clone, Default)]
@@ -48,9 +49,9 @@ impl Faults {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let remedy = Level::HELP.message(in_line(&fault.remedy));
+        let remedy = Level::HELP.message(plain::line(&fault.remedy));
         let title = |place: &str| -> Title<'a> {
-            level.clone().primary_title(format!("{place}{}", in_line(&fault.message)))
+            level.clone().primary_title(format!("{place}{}", plain::line(&fault.message)))
         };
         match &fault.place {
             Place::File { name, line, bytes, .. } => {

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::{command::respool, support::within};
 
+mod hostile;
 mod secured;
 mod server;
 mod suggest;

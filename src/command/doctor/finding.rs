@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::plain;
+
 /// Something that was found.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub(super) struct Finding {
@@ -40,10 +42,10 @@ pub(super) struct Kind {
 }
 
 impl Kind {
-    /// It was found: this is what was seen.
+    /// It was found: this is what was seen, on one line.
     pub(super) fn seen(&self, seen: impl Into<String>) -> Finding {
         let Self { code, wrong, means, remedy, lines } = *self;
-        Finding { code, wrong, seen: seen.into(), means, remedy, lines }
+        Finding { code, wrong, seen: plain::line(&seen.into()).into_owned(), means, remedy, lines }
     }
 }
 

@@ -7,6 +7,7 @@ use super::{
     judge::Seen,
     visit::{End, Head, Visit},
 };
+use crate::plain::brief;
 
 /// A head that takes as long as this, and then comes with the first event, was held back.
 const LONG: Duration = Duration::from_secs(1);
@@ -34,14 +35,16 @@ pub(super) fn no_stream(visit: &Visit) -> Option<Finding> {
 
 /// What an answer was that is no stream.
 pub(super) fn told(head: &Head, excerpt: &[u8]) -> String {
-    let kind =
-        head.kind.as_deref().map_or("no Content-Type".to_owned(), |kind| format!("Content-Type: {kind}"));
+    let kind = head
+        .kind
+        .as_deref()
+        .map_or("no Content-Type".to_owned(), |kind| format!("Content-Type: {}", brief(kind)));
     let mut text = format!("status {}, {kind}", head.status);
     if head.is_sized && head.status == 200 {
         text += ", with a Content-Length, so that it is no stream";
     }
     if let Some(location) = &head.location {
-        text += &format!(", Location: {location}");
+        text += &format!(", Location: {}", brief(location));
     }
     if !excerpt.is_empty() {
         text += &format!(", and it begins with {:?}", String::from_utf8_lossy(excerpt));
@@ -55,10 +58,12 @@ pub(super) fn compressed(seen: &Seen) -> Option<Finding> {
     let unasked = seen.visits().find_map(|visit| visit.head.as_ref()?.coding.clone());
     match (unasked, asked) {
         (Some(coding), _) => Some(
-            found::COMPRESSED.seen(format!("Content-Encoding: {coding}, although identity was asked for")),
+            found::COMPRESSED
+                .seen(format!("Content-Encoding: {}, although identity was asked for", brief(&coding))),
         ),
         (None, Some(coding)) => Some(
-            found::COMPRESSED.seen(format!("Content-Encoding: {coding}, to a request such as a browser's")),
+            found::COMPRESSED
+                .seen(format!("Content-Encoding: {}, to a request such as a browser's", brief(&coding))),
         ),
         (None, None) => None,
     }

@@ -10,6 +10,7 @@ use super::{
     ids::{self, Ids},
     visit::{End, Event, Visit},
 };
+use crate::plain::brief;
 
 /// A connection that was silent for less was not idle.
 const IDLE: Duration = Duration::from_millis(400);
@@ -148,7 +149,7 @@ fn answers(seen: &Seen) -> Vec<Finding> {
         );
     }
     if let Some(gap) = gaps.first() {
-        found.push(found::GAP.seen(format!("{} answered `{gap}`", of_all(gaps.len()))));
+        found.push(found::GAP.seen(format!("{} answered `{}`", of_all(gaps.len()), brief(gap))));
     }
     if !foreign.is_empty() {
         found.push(found::FOREIGN.seen(format!("{} answered `foreign`", of_all(foreign.len()))));
@@ -186,12 +187,14 @@ fn differences(comparison: &Comparison) -> Vec<Finding> {
     let mut found = Vec::new();
     if comparison.losses() > 0 {
         let first = comparison.lost.first().map_or(String::new(), |lost| {
-            let id =
-                lost.id.as_deref().map_or("no id".into(), |id| format!("id {}", String::from_utf8_lossy(id)));
+            let id = lost
+                .id
+                .as_deref()
+                .map_or("no id".into(), |id| format!("id {}", brief(&String::from_utf8_lossy(id))));
             format!(
                 "; the first of them came to the other after {}: type `{}`, {id}",
                 seconds(lost.at),
-                lost.kind
+                brief(&lost.kind)
             )
         });
         let events = count(comparison.losses(), "event");

@@ -1,6 +1,7 @@
 //! What is said of a run: in words, or as an object.
 
 use std::{
+    collections::BTreeSet,
     io::{self, Write},
     time::Duration,
 };
@@ -13,6 +14,10 @@ use super::{
     judge::{Seen, judge},
     visit::Visit,
 };
+use crate::plain;
+
+/// No more types are named.
+const TYPES: usize = 20;
 
 /// A run and what came of it, as `--json` shows it. Times are in milliseconds.
 #[derive(Clone, Debug, Serialize)]
@@ -114,8 +119,7 @@ impl Report {
 
     /// As an object, on lines of its own.
     pub(super) fn write_json(&self, out: &mut impl Write) -> io::Result<()> {
-        serde_json::to_writer_pretty(&mut *out, self)?;
-        writeln!(out)?;
+        writeln!(out, "{}", plain::json(&serde_json::to_string_pretty(self)?))?;
         out.flush()
     }
 
@@ -203,6 +207,11 @@ fn write_finding(finding: &Finding, out: &mut impl Write) -> io::Result<()> {
     writeln!(out)
 }
 
+/// What the first types are called.
+fn named(types: BTreeSet<String>) -> Vec<String> {
+    types.iter().take(TYPES).map(|kind| plain::brief(kind).into_owned()).collect()
+}
+
 impl Events {
     fn of(seen: &Seen, comparison: Comparison) -> Self {
         let number = |visits: &[Visit]| visits.iter().map(|visit| visit.events.len()).sum();
@@ -210,8 +219,8 @@ impl Events {
             alone: number(&seen.alone),
             cut: number(&seen.cut),
             compared: comparison.compared,
-            types_not_kept: comparison.unkept.into_iter().collect(),
-            types_own: comparison.own.into_iter().collect(),
+            types_not_kept: named(comparison.unkept),
+            types_own: named(comparison.own),
         }
     }
 

@@ -8,7 +8,7 @@ use std::{
 use serde_json::Value;
 
 use super::super::visit::{Event, Visit};
-use crate::rules::Pointer;
+use crate::{plain::brief, rules::Pointer};
 
 /// The names by which servers call the type of an event in its data, the likelier first.
 const NAMES: [&str; 7] = ["type", "event", "kind", "eventType", "event_type", "action", "op"];
@@ -132,12 +132,12 @@ fn judged(kind: &str, events: &[&Event], several: bool) -> Option<Result<String,
     let every =
         even.map_or(String::new(), |every| format!(", every {}", super::super::finding::seconds(every)));
     if named {
-        return Some(Ok(format!("`{kind}`: by its name; {times} came{every}")));
+        return Some(Ok(format!("`{}`: by its name; {times} came{every}", brief(kind))));
     }
     if times < 3 || even.is_none() || !several {
         return None;
     }
-    Some(if alike { Ok(format!("`{kind}`: {times} came, all alike{every}")) } else { Err(()) })
+    Some(if alike { Ok(format!("`{}`: {times} came, all alike{every}", brief(kind))) } else { Err(()) })
 }
 
 /// The interval at which these came, if it is even.

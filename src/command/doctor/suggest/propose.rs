@@ -12,6 +12,7 @@ use super::{
     same::{Same, same},
     written::{Entry, list, quoted},
 };
+use crate::plain::brief;
 
 /// What is proposed, and what could not be told.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -160,7 +161,8 @@ impl<'a> Findings<'a> {
     fn rules(&self, shared: bool, proposed: &mut Proposed) {
         let mut entries = Vec::new();
         if let Hello::Types { types, events } = &self.hello {
-            let names = types.join(", ");
+            let names: Vec<_> = types.iter().map(|kind| brief(kind)).collect();
+            let names = names.join(", ");
             if shared {
                 let why =
                     format!("Each new connection is told this first, and nobody at any other time: {names}.");

@@ -15,6 +15,7 @@ use super::{
     },
     propose::Proposed,
 };
+use crate::plain;
 
 /// How wide a comment is.
 const WIDTH: usize = 110;
@@ -76,8 +77,7 @@ impl Proposal {
     }
 
     pub(super) fn write_json(&self, out: &mut impl Write) -> io::Result<()> {
-        serde_json::to_writer_pretty(&mut *out, self)?;
-        writeln!(out)?;
+        writeln!(out, "{}", plain::json(&serde_json::to_string_pretty(self)?))?;
         out.flush()
     }
 }
@@ -120,24 +120,24 @@ fn config(target: &Target, length: Duration, proposed: &Proposed) -> String {
     text
 }
 
-/// A path as the glob that it alone matches.
-fn literal(path: &str) -> String {
+/// A text as the glob that it alone matches.
+fn literal(text: &str) -> String {
     let escaped = |c| if SPECIAL.contains(&c) { vec!['\\', c] } else { vec![c] };
-    path.chars().flat_map(escaped).collect()
+    text.chars().flat_map(escaped).collect()
 }
 
 /// Lines of a comment, broken between words; those of an item stand below its text.
 fn comment(text: &mut String, said: &str) {
     let indent = if said.starts_with("- ") { "#  " } else { "#" };
     let mut line = String::from("#");
-    for word in said.split_whitespace() {
+    for word in said.split_whitespace().map(plain::line) {
         if line.chars().count() + 1 + word.chars().count() > WIDTH && line.len() > 1 {
             text.push_str(&line);
             text.push('\n');
             line = String::from(indent);
         }
         line.push(' ');
-        line.push_str(word);
+        line.push_str(&word);
     }
     text.push_str(&line);
     text.push('\n');
@@ -145,12 +145,12 @@ fn comment(text: &mut String, said: &str) {
 
 /// A text as TOML has it. JSON's escapes are TOML's.
 pub(super) fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    plain::json(&serde_json::Value::from(text).to_string()).into_owned()
 }
 
-/// A list of texts as TOML has it.
+/// A list of types as TOML has it: globs, each of which it alone matches.
 pub(super) fn list<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> String {
-    let texts: Vec<_> = texts.into_iter().map(|text| quoted(text.as_ref())).collect();
+    let texts: Vec<_> = texts.into_iter().map(|text| quoted(&literal(text.as_ref()))).collect();
     format!("[{}]", texts.join(", "))
 }
 
