@@ -408,7 +408,8 @@ impl Keeper {
         let Terms { route, linger, .. } = self.stream.standing.terms();
         self.expected_until = now().checked_add(linger.unwrap_or(route.linger));
         let breaks = route.breaks;
-        if breaks.resumes && self.upstream_id.is_some() {
+        // What cannot be asked for is not resumed, whatever comes then.
+        if breaks.resumes && self.cursor().is_some() {
             self.held = Some(Held::Resumes(live));
             return;
         }
@@ -503,10 +504,15 @@ impl Keeper {
             headers.remove(name);
         }
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        if let Some(id) = self.upstream_id.as_deref().and_then(|id| HeaderValue::from_bytes(id).ok()) {
+        if let Some(id) = self.cursor() {
             headers.insert(LAST_EVENT_ID, id);
         }
         Some(request)
+    }
+
+    /// The upstream's last own id, if a head can say it: a line of a stream has control bytes, too, and a head none.
+    fn cursor(&self) -> Option<HeaderValue> {
+        HeaderValue::from_bytes(self.upstream_id.as_deref()?).ok()
     }
 }
 

@@ -262,6 +262,14 @@ pub(super) fn listen_to_all() -> (Log, DefaultGuard) {
     (log, set(subscriber))
 }
 
+/// The same as a person reads it.
+pub(super) fn read_all() -> (Log, DefaultGuard) {
+    let log = Log::default();
+    let writer = log.clone();
+    let all = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false);
+    (log, set(all.with_span_events(FmtSpan::FULL).with_writer(move || writer.clone()).finish()))
+}
+
 fn listen() -> (Log, DefaultGuard) {
     let log = Log::default();
     let writer = log.clone();

@@ -70,6 +70,8 @@ mod hidden;
 mod hygiene;
 /// Which requests share a stream, and which never may.
 mod identity;
+/// An upstream and clients that put into their bytes what would be lines, headers, markup or commands of their own.
+mod inject;
 /// Replay for the handlers of a Rust server.
 mod layer;
 /// The import table in `src/lib.rs` is what the sources do.

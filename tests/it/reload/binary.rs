@@ -117,7 +117,7 @@ impl Running {
     }
 
     /// What the admin says there.
-    async fn admin(&self, path: &str) -> String {
+    pub(crate) async fn admin(&self, path: &str) -> String {
         let mut admin = Wire::to(self.admin).await;
         admin.ask(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await.text()
     }
