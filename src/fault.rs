@@ -20,6 +20,9 @@ pub enum Fault {
     /// The client's: its request body was cut or malformed.
     #[error("bad request: the body was cut or malformed")]
     Body(#[source] BoxError),
+    /// The client's: it sent nothing of its request body for a minute.
+    #[error("the request body did not come")]
+    Slow,
     /// The client's: a method that a reverse proxy has no use for.
     #[error("CONNECT is not served here")]
     Method,
@@ -64,6 +67,7 @@ impl Fault {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Request(_) | Self::Body(_) => StatusCode::BAD_REQUEST,
+            Self::Slow => StatusCode::REQUEST_TIMEOUT,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Target => StatusCode::URI_TOO_LONG,
             Self::Head => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -137,7 +141,7 @@ impl Fault {
         static SHORT: Seldom = Seldom::new();
         let now = Instant::now();
         match self {
-            Self::Request(_) | Self::Method | Self::Target | Self::Head => {
+            Self::Request(_) | Self::Slow | Self::Method | Self::Target | Self::Head => {
                 tracing::debug!(reason = %self, "a request was refused");
             }
             Self::Body(cause) => tracing::debug!(%cause, "a request body was cut or malformed"),

@@ -3,13 +3,12 @@
 use std::task::{Context, Poll};
 
 use http::{Request, Response, StatusCode};
-use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tower::{Service, ServiceExt as _};
 
-use super::{crumbs, hygiene};
+use super::{crumbs, hygiene, pace::Pace};
 use crate::{
-    body::{BoxError, Relay},
+    body::Relay,
     fault::Fault,
     metrics::{Metrics, Outcome},
     net::{BoxFuture, Refuse},
@@ -65,17 +64,17 @@ where
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
         let checked = crumbs::gather(&mut parts).and_then(|()| hygiene::check(&parts));
-        let passed = checked.map(|()| {
-            let body = body.map_err(BoxError::from).boxed_unsync();
-            boxed(self.inner.clone().oneshot(Request::from_parts(parts, body)))
-        });
+        let (body, pace) = Pace::set(body);
+        let passed = checked.map(|()| boxed(self.inner.clone().oneshot(Request::from_parts(parts, body))));
         let requests = self.metrics.requests.clone();
         Box::pin(async move {
             let (fault, outcome) = match passed {
                 Err(fault) => (fault, Outcome::Refused),
                 Ok(answer) => match answer.await {
+                    Err(_) if pace.as_ref().is_some_and(Pace::is_late) => (Fault::Slow, Outcome::Refused),
                     Err(fault) => (fault, Outcome::Failed),
                     answered => {
+                        pace.iter().for_each(Pace::answered);
                         requests.count(Outcome::Forwarded);
                         return answered;
                     }

@@ -11,6 +11,7 @@ pub mod greeting;
 pub mod hygiene;
 mod lanes;
 pub mod outage;
+mod pace;
 pub mod piece;
 pub mod readmission;
 pub mod rotating;

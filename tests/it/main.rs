@@ -130,6 +130,8 @@ mod schema;
 mod shared;
 /// A seeded world: many clients, cuts, stalls, losses and clock jumps, with invariants after each step.
 mod sim;
+/// Clients that write slowly.
+mod slow;
 /// What is done about programs that a check needs and that cannot be had.
 mod steps;
 /// The whole program under what should be too much for it.

@@ -287,7 +287,11 @@ fn defaults_are_what_an_empty_file_resolves_to() {
     let server = resolve(UPSTREAM).server();
     assert_eq!((server.header_timeout.as_secs(), server.stall.as_secs()), (10, 30));
     let prose = prose().split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(prose.contains("64 headers, and 10 s to arrive;") && prose.contains("nothing for 30 s is cut"));
+    assert!(
+        prose.contains("64 headers, and 10 s to arrive;")
+            && prose.contains("may pause for 60 s before")
+            && prose.contains("nothing for 30 s is cut")
+    );
 }
 
 /// A word that is a key of the file and no value of a label.

@@ -18,6 +18,7 @@ mod ending;
 mod follower;
 mod memory;
 mod soak;
+mod slow;
 
 const STREAM: &str =
     "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";

@@ -14,7 +14,7 @@ mod wire;
 pub mod world;
 
 pub(crate) use multiplexed::Multiplexed;
-pub(crate) use origin::Origin;
+pub(crate) use origin::{Origin, Visit};
 pub(crate) use proxy::{Binary, Proxy, free};
 pub(crate) use secured::Authority;
 pub(crate) use wire::{Answer, End, Wire};

@@ -239,6 +239,16 @@ impl Exchange {
         pairs.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
+    /// Reads so much of a request's body, or as much as comes before its connection ends.
+    pub async fn read_bytes(&mut self, length: usize) -> usize {
+        let mut body = vec![0; length];
+        let mut had = 0;
+        while let Ok(read @ 1..) = self.io.read(body.get_mut(had..).unwrap_or_default()).await {
+            had += read;
+        }
+        had
+    }
+
     /// Writes anything.
     pub async fn raw(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.io.write_all(bytes.as_ref()).await;
@@ -429,6 +439,18 @@ impl Client {
     /// The answer's `Respool-Resume`.
     pub fn resume(&self) -> &str {
         self.headers.get("respool-resume").map_or("", |value| value)
+    }
+
+    /// The other side has ended the connection, whatever it said before.
+    pub async fn has_left(&mut self) -> bool {
+        let mut rest = [0; 1024];
+        loop {
+            match timeout(MOMENT, self.io.read(&mut rest)).await {
+                Ok(Ok(0) | Err(_)) => return true,
+                Ok(Ok(_)) => {}
+                Err(_) => return false,
+            }
+        }
     }
 
     pub async fn write(&mut self, bytes: &[u8]) {
