@@ -290,6 +290,46 @@ hardening.md HTTP/2, a stream
   readmit_resets_a_stream_of_http_2_without_waiting_for_its_window
 hardening.md HTTP/2, a connection
   readmit_takes_back_the_rest_of_a_frame_of_http_2_that_waits_for_the_socket
+attacks.md inject: an id, a type
+  one_event_stays_one_event_and_no_id_of_ours_is_forged
+attacks.md inject: a type that a rule
+  one_event_stays_one_event_and_no_id_of_ours_is_forged
+attacks.md inject: a replay
+  a_replay_is_no_other_than_what_was_live
+attacks.md inject: a cursor in the query
+  a_cursor_of_more_than_one_line_is_none_of_any_stream
+attacks.md inject: an id by which
+  an_id_that_no_head_may_have_is_not_asked_for_and_not_taken_for_resumed
+attacks.md inject: a control byte
+  a_head_that_is_none_reaches_nobody
+attacks.md inject: any other bytes
+  a_line_that_is_one_stays_one
+attacks.md inject: a path
+  what_a_client_sends_reaches_no_other_line_of_the_upstreams_request
+attacks.md inject: a log
+  a_log_is_a_record_a_line_with_nothing_of_theirs
+  the_status_and_the_log_of_the_program_are_json_with_nothing_of_theirs
+attacks.md inject: metrics
+  metrics_have_the_names_that_the_operator_wrote_and_no_others
+attacks.md inject: the status
+  the_status_and_the_log_of_the_program_are_json_with_nothing_of_theirs the_page_may_load_itself_and_nothing_else
+attacks.md inject: what `respool doctor`
+  what_a_server_calls_its_events_is_shown_and_does_nothing what_the_head_of_no_stream_says_is_shown_and_does_nothing
+  what_is_proposed_is_what_was_seen_and_no_line_of_the_servers
 hardening.md
   each_target_takes_its_corpus
+hardening.md slow: a head
+  a_head_has_ten_seconds slow_clients_hold_up_nobody_else
+hardening.md slow: a body that pauses
+  a_body_that_does_not_go_on_is_given_up_with_a_408 by_http2_the_stream_alone_is_given_up
+hardening.md slow: a body that goes on
+  a_body_that_goes_on_takes_the_time_that_it_takes slow_clients_hold_up_nobody_else
+hardening.md slow: a body that the server
+  an_upstream_may_take_a_body_as_slowly_as_it_likes
+hardening.md slow: a body after
+  what_has_an_answer_may_pause an_upgraded_connection_may_pause
+hardening.md slow: the reader of an event stream
+  case_12_a_client_that_takes_nothing_is_cut_and_holds_nobody
+hardening.md slow: the reader of anything else
+  slow_clients_hold_up_nobody_else
 ";

@@ -67,11 +67,13 @@ async fn attack(world: &mut World, paths: &[String]) {
             }
             client.read().await;
         }
+        // Not as long as is said once in a while: it is for another test to hear.
         world.origin.set_away(true);
         let held = world.send(&event_source(&format!("{path}?away"), "")).await;
-        sleep(Duration::from_secs(8)).await;
-        world.origin.set_away(false);
+        sleep(Duration::from_secs(2)).await;
         drop(held);
+        settle().await;
+        world.origin.set_away(false);
     }
 }
 
