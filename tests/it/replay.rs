@@ -282,3 +282,34 @@ async fn no_id_shows_anybody_what_is_not_theirs() {
         assert!(said.get(what).is_some_and(|times| times * 40 > count), "{what}: {said:?}");
     }
 }
+
+/// To whom the upstream says no, an id is worth nothing: not even one's own, where the stream is not one's own connection. And
+/// what is said to a forged one is said to all others.
+#[tokio::test(start_paused = true)]
+async fn to_whom_the_upstream_says_no_all_ids_are_alike() {
+    let mut trial = Trial::new().await;
+    for (path, tenant) in PATHS.iter().flat_map(|path| TENANTS.map(|tenant| (*path, tenant))) {
+        let mut ids = vec![Vec::new()];
+        for kind in [Kind::Forged, Kind::Anothers, Kind::Ended] {
+            ids.extend((0..5).map(|_| trial.id(kind, path, tenant)));
+        }
+        if matches!(path, "/all" | "/room") {
+            ids.extend(trial.streams[&(path, tenant)].ids.iter().map(|own| own.clone().into_bytes()));
+        }
+        let mut said = Vec::new();
+        for id in ids {
+            let mut client = trial.world.send_raw(&request(path, tenant, &id)).await;
+            settle().await;
+            let mut asked = 0;
+            while let Some(mut upstream) = trial.world.origin.waiting().await {
+                upstream.raw("HTTP/1.1 401 No\r\nWWW-Authenticate: x\r\nContent-Length: 2\r\n\r\nno").await;
+                asked += 1;
+            }
+            client.read().await;
+            let shown = String::from_utf8_lossy(&id).into_owned();
+            assert_eq!((client.status, client.text().as_str(), asked), (401, "no", 1), "{path} {shown}");
+            said.push(client.head.clone());
+        }
+        assert!(said.iter().all(|head| *head == said[0]), "{path} {tenant}: {said:?}");
+    }
+}
