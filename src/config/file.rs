@@ -112,7 +112,7 @@ pub(super) struct Limits {
     /// Upstream connections that are kept for clients who may come back. Over this the one alone longest ends.
     #[schemars(extend("default" = 1_000))]
     pub(super) lingering: Option<Spanned<Count>>,
-    /// Clients that join shared streams and for whom the upstream's answer is waited for at a time.
+    /// Clients that join shared streams and for whom the upstream's answer, or its hello, is waited for at a time.
     #[schemars(extend("default" = 64))]
     pub(super) admissions: Option<Spanned<Count>>,
     /// The largest event. A larger one breaks the upstream's connection. At most `window.bytes`.
@@ -181,7 +181,7 @@ pub(super) struct Route {
     /// ("upstream"), or nobody ("none", for streams that need no permission).
     #[schemars(extend("enum" = ["upstream", "none"], "default" = "upstream"))]
     pub(super) admit: Option<Spanned<Text>>,
-    /// Who waits longer than this for the upstream's yes makes room for others and goes on waiting.
+    /// Who waits longer than this for the upstream's yes, or its hello, makes room for others and goes on waiting.
     #[schemars(extend("default" = "5s"))]
     pub(super) admit_timeout: Option<Spanned<Length>>,
     /// How long a yes counts for whoever comes back with the same request. By default the upstream is asked each time.

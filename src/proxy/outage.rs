@@ -31,6 +31,11 @@ const LONGEST: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug)]
 pub struct Patient(pub Instant);
 
+/// In a request's extensions: its client has waited for its turn to ask, and not for the upstream. However long that took,
+/// it is sent again when it is lost.
+#[derive(Clone, Copy, Debug)]
+pub struct InTurn;
+
 /// Holds requests for event streams while the upstream cannot be reached, or loses them unanswered: they are sent
 /// again, after pauses, until their client has waited for `hold`, and then fail with [`Fault::Outage`].
 ///
@@ -102,7 +107,12 @@ where
     async fn insist(self, parts: Parts) -> Result<Response<B>, Fault> {
         // Whoever waited for something else before is held for the rest.
         let since = parts.extensions.get().map_or_else(Instant::now, |Patient(since)| *since);
-        let deadline = since + *self.hold.get();
+        let hold = *self.hold.get();
+        let deadline = since + hold;
+        // One connection that is lost is no outage: whose time was as good as over when it was its turn is owed another
+        // attempt.
+        let was_late = parts.extensions.get::<InTurn>().is_some() && deadline <= Instant::now() + FIRST;
+        let mut is_owed = was_late && !hold.is_zero();
         let drain = parts.extensions.get::<Control>().map(|control| control.drain().clone());
         let mut longest = FIRST;
         let held = self.outages.watch(since);
@@ -116,7 +126,10 @@ where
                 }
             };
             held.begin();
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = match std::mem::take(&mut is_owed) {
+                true => FIRST,
+                false => deadline.saturating_duration_since(Instant::now()),
+            };
             if left.is_zero() {
                 held.end(Release::Cut);
                 return Err(Fault::Outage(Box::new(fault)));

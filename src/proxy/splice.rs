@@ -24,7 +24,7 @@ use super::{
     admission::{Admissions, Admitted, Visit},
     greeting::Greeting,
     hygiene,
-    outage::Patient,
+    outage::{InTurn, Patient},
     readmission::{Readmission, Readmitted},
     stream::{Body, Kind, Start, StreamBody},
     stumbling::Stumbling,
@@ -366,7 +366,8 @@ impl Call {
             return Ok(self.joined(live.head.to_parts(), joined, None));
         }
         let visit = self.visit(matches!(joined.verdict, Verdict::Resumed { .. }));
-        let admitted = self.shared.admissions.admit(visit, self.ask(body::empty()));
+        let visit = Visit { reads_on: hello.is_some(), ..visit };
+        let admitted = self.shared.admissions.admit(visit, self.ask_in_turn());
         let (head, body) = match until_drain(admitted, self.connection()).await? {
             Admitted::Yes(head, body) => (*head, body),
             Admitted::Remembered(head) => return Ok(self.joined(head.to_parts(), joined, None)),
@@ -454,6 +455,13 @@ impl Call {
         self.parts.extensions.get()
     }
 
+    /// Sends this client's own request to the upstream, when it is its turn.
+    fn ask_in_turn(&self) -> BoxFuture<Result<Response<Relay>, Fault>> {
+        let mut parts = (*self.parts).clone();
+        parts.extensions.insert(InTurn);
+        ask(&self.inner, Request::from_parts(parts, body::empty()))
+    }
+
     /// Sends this client's own request to the upstream.
     fn ask(&self, body: Relay) -> BoxFuture<Result<Response<Relay>, Fault>> {
         ask(&self.inner, Request::from_parts((*self.parts).clone(), body))
@@ -468,7 +476,7 @@ fn visit<'a>(
     returns: bool,
 ) -> Visit<'a> {
     let known = route.admit_cache.map(|time| (shared.keyer.identity(route, parts), time));
-    Visit { key, known, came, returns, timeout: route.admit_timeout, metrics }
+    Visit { key, known, came, returns, reads_on: false, timeout: route.admit_timeout, metrics }
 }
 
 /// A request whose answer carries ids.

@@ -182,12 +182,68 @@ async fn who_waited_for_its_turn_is_held_for_the_rest_of_the_time() {
     let asked = world.origin.accept().await;
     world.origin.set_away(true);
     drop(asked);
-    sleep(Duration::from_millis(5100)).await;
+    // For each of those behind the first, with the one more attempt that it is owed.
+    sleep(Duration::from_millis(5000 + 3 * 100)).await;
     for client in &mut clients {
         client.read().await;
         assert_eq!((client.status, client.end), (0, Some(Ended::Cut)));
     }
     assert_eq!(counted(&world, "failed"), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waited_long_for_its_turn_is_not_cut_for_one_connection_that_is_lost() {
+    let mut world = World::new(&config(1, "admit_timeout = '10s'\n"));
+    let (_first, _upstream) = live(&mut world, "/a").await;
+    let _ahead = world.send(&event_source("/a", "")).await;
+    let mut ahead = world.origin.accept().await;
+    let mut client = world.send(&event_source("/a", "")).await;
+    sleep(Duration::from_secs(7)).await;
+    ahead.begin().await;
+    drop(world.origin.accept().await);
+    sleep(Duration::from_millis(200)).await;
+    world.origin.accept().await.begin().await;
+    client.read().await;
+    assert_eq!((client.status, client.end), (200, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_reads_a_hello_keeps_its_place_until_it_is_there_or_late() {
+    let mut world = World::new(&config(3, "hello = 'hi'\nhello_wait = '1m'\nadmit_timeout = '3s'\n"));
+    let (_first, mut upstream) = world.open("/a").await;
+    upstream.send("event: hi\ndata: 0\n\n").await;
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        clients.push(world.send(&event_source("/a", "")).await);
+    }
+    let mut asked = arrived(&mut world).await;
+    for exchange in &mut asked {
+        exchange.begin().await;
+    }
+    assert_eq!((asked.len(), arrived(&mut world).await.len(), admitting(&world)), (3, 0, [5, 3, 0]));
+    asked.remove(0).send("event: hi\ndata: 1\n\n").await;
+    // One is gone before it has its hello.
+    clients.remove(1);
+    asked.extend(arrived(&mut world).await);
+    assert_eq!((asked.len(), admitting(&world)), (4, [3, 3, 0]));
+    for exchange in &mut asked[2..] {
+        exchange.begin().await;
+    }
+    sleep(Duration::from_secs(3)).await;
+    let next = arrived(&mut world).await;
+    assert_eq!(
+        (next.len(), admitting(&world)),
+        (3, [0, 3, 0]),
+        "who is late goes on waiting without a place"
+    );
+    for exchange in &mut asked[1..] {
+        exchange.send("event: hi\ndata: 2\n\n").await;
+    }
+    let mut greeted = Vec::new();
+    for client in &mut clients {
+        greeted.extend(client.data().await);
+    }
+    assert_eq!(greeted, ["1", "2", "2", "2"]);
 }
 
 const CACHED: &str = "admit_cache = '30s'\n";

@@ -1,8 +1,11 @@
 //! The turnstile under a lock, and who waits at it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
 
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, task::AbortHandle, time::sleep_until};
 
 use super::turnstile::{Ticket, Turnstile};
 use crate::{
@@ -27,6 +30,9 @@ pub(super) struct Place {
     gate: Gate,
     _asking: Held,
 }
+
+/// A place that is given back at some time, or when this is dropped.
+pub(super) struct Lease(AbortHandle);
 
 /// Somebody in a queue; dropping it leaves the queue, with the place that was given and not yet taken.
 struct Waiting<'a> {
@@ -93,6 +99,25 @@ impl Gate {
 
     fn lock(&self) -> MutexGuard<'_, Turnstile<Key, oneshot::Sender<Place>>> {
         self.0.turnstile.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// Keeps it until then at most, and says so if it was that long. Whoever holds it may be polled by a client that does not
+    /// read: the time passes without it. Needs a runtime.
+    pub(super) fn until(self, end: Instant, tell: impl FnOnce() + Send + 'static) -> Lease {
+        let task = tokio::spawn(async move {
+            sleep_until(end.into()).await;
+            drop(self);
+            tell();
+        });
+        Lease(task.abort_handle())
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

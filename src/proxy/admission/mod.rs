@@ -1,9 +1,9 @@
 //! Admissions: a client of a shared stream is let in by the upstream's yes to its own request.
 //!
-//! When everybody returns at once, the upstream must not hear from all at once: so many wait for its answer at a time,
-//! and the streams take turns. Where the route says so, a yes counts for a while for whoever returns with the same
-//! request, and of those one asks for all. The connection that a stream's pump opens is not counted here: there is one a
-//! stream, and it has a pace of its own.
+//! When everybody returns at once, the upstream must not hear from all at once: so many wait for its answer, or for its
+//! hello behind that, at a time, and the streams take turns. Where the route says so, a yes counts for a while for whoever
+//! returns with the same request, and of those one asks for all. The connection that a stream's pump opens is not counted
+//! here: there is one a stream, and it has a pace of its own.
 
 mod gate;
 mod leads;
@@ -21,7 +21,7 @@ use http::{Response, response::Parts};
 use tokio::time::timeout;
 
 use crate::{
-    body::Relay,
+    body::{self, Relay},
     fault::Fault,
     head::{self, Head},
     metrics::{Admission, Admitting, Levels, Metrics, RouteMetrics},
@@ -58,6 +58,8 @@ pub struct Visit<'a> {
     pub came: Instant,
     /// It comes back for what it missed: a yes from before is enough.
     pub returns: bool,
+    /// What the upstream says behind its head is read, too: it keeps its place for that.
+    pub reads_on: bool,
     /// After how long it gives up its place, and goes on waiting.
     pub timeout: Duration,
     /// Its route's numbers.
@@ -142,14 +144,34 @@ impl Admissions {
             return Ok(visit.remembered(head));
         }
         let asked = now();
-        let answer = self.answer(&visit, place, &mut lead, ask).await.map(Response::into_parts);
+        let (answer, place) = self.answer(&visit, place, &mut lead, ask).await;
+        let answer = answer.map(Response::into_parts);
         match &answer {
             Ok((head, _)) if head::is_stream(head) => self.said_yes(&visit, head, asked),
             Ok(_) => self.said_no(&visit),
             Err(_) => {}
         }
         lead.into_iter().for_each(Lead::settle);
-        visit.judge(answer)
+        let admitted = visit.judge(answer)?;
+        Ok(self.reading_on(&visit, admitted, place, asked))
+    }
+
+    /// Who reads on keeps its place until that is over, but no longer than one who waits for a head.
+    fn reading_on(
+        &self,
+        visit: &Visit<'_>,
+        admitted: Admitted,
+        place: Option<Place>,
+        asked: Instant,
+    ) -> Admitted {
+        match (admitted, place) {
+            (Admitted::Yes(head, body), Some(place)) if visit.reads_on => {
+                let (admissions, limit) = (self.clone(), visit.timeout);
+                let lease = place.until(asked + limit, move || admissions.tell_of_late(limit));
+                Admitted::Yes(head, body::keeping(body, lease))
+            }
+            (admitted, _) => admitted,
+        }
     }
 
     /// The lead among those who would be given the same answer, where there are such, or the yes that one of them got.
@@ -171,17 +193,17 @@ impl Admissions {
         self.remembered(visit.key, identity, now())
     }
 
-    /// Waits for the answer: with a place, and for others too, as long as it comes in time.
+    /// Waits for the answer: with a place, which is still there if it came in time, and for others too.
     async fn answer<T>(
         &self,
         visit: &Visit<'_>,
         place: Place,
         lead: &mut Option<Lead<Who>>,
         ask: impl Future<Output = T>,
-    ) -> T {
+    ) -> (T, Option<Place>) {
         let mut ask = pin!(ask);
         if let Ok(answer) = timeout(visit.timeout, &mut ask).await {
-            return answer;
+            return (answer, Some(place));
         }
         // Some servers send the head with the first event. Nobody else has to wait for that.
         visit.metrics.admissions.count(Admission::Late);
@@ -189,7 +211,7 @@ impl Admissions {
         let _late = self.admitting.hold(Admitting::Late);
         drop(place);
         lead.take().into_iter().for_each(Lead::settle);
-        ask.await
+        (ask.await, None)
     }
 
     fn tell_of_late(&self, limit: Duration) {
