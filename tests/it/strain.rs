@@ -13,12 +13,15 @@ use tokio::{
 
 use crate::support::world::event_source;
 
+mod crowd;
 mod descriptors;
 mod ending;
 mod follower;
 mod memory;
-mod soak;
+mod silent;
 mod slow;
+mod soak;
+mod storm;
 
 const STREAM: &str =
     "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
