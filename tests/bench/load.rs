@@ -74,16 +74,28 @@ impl Load {
             self.poll.registry().register(&mut socket, token, Interest::READABLE).unwrap();
             self.clients.push(Client { socket, reader: Reader { last, ..Reader::default() } });
         }
-        self.until("an answer", |reader| reader.open);
+        self.until("an answer", |reader| reader.open, || ());
     }
 
     /// Reads until every client has the event `last`.
     pub(crate) fn read_to(&mut self, last: u64) {
-        self.until("an event", |reader| reader.last >= last);
+        self.read_past(last);
         assert!(self.clients.iter().all(|client| client.reader.last == last), "an event that was never sent");
         if let ("", [first, ..]) = (&*self.generation, &self.clients[..]) {
             self.generation = String::from_utf8_lossy(&first.reader.generation).into_owned();
         }
+    }
+
+    /// Reads until every client has the event `last`, and those behind it that came meanwhile.
+    pub(crate) fn read_past(&mut self, last: u64) {
+        self.until("an event", |reader| reader.last >= last, || ());
+    }
+
+    /// Reads until every client has the event `last`; says for each of them how long it took since then.
+    pub(crate) fn delays_to(&mut self, last: u64, since: Instant) -> Vec<Duration> {
+        let mut delays = Vec::with_capacity(self.clients.len());
+        self.until("an event", |reader| reader.last >= last, || delays.push(since.elapsed()));
+        delays
     }
 
     /// How many bytes an event has as its client gets it, with its id.
@@ -96,7 +108,7 @@ impl Load {
         self.clients.clear();
     }
 
-    fn until(&mut self, wanted: &str, has: impl Fn(&Reader) -> bool) {
+    fn until(&mut self, wanted: &str, has: impl Fn(&Reader) -> bool, mut came: impl FnMut()) {
         let mut missing = self.clients.iter().filter(|client| !has(&client.reader)).count();
         let mut heard = Instant::now();
         while missing > 0 {
@@ -106,12 +118,14 @@ impl Load {
                 let client = &mut self.clients[event.token().0];
                 let (had, last) = (has(&client.reader), client.reader.last);
                 client.read(&mut self.buffer);
-                let came = !had && has(&client.reader);
-                missing -= usize::from(came);
-                // A heartbeat is nothing that is owed.
-                if came || client.reader.last > last {
-                    heard = Instant::now();
+                if !had && has(&client.reader) {
+                    missing -= 1;
+                    came();
+                } else if client.reader.last == last {
+                    // A heartbeat is nothing that is owed.
+                    continue;
                 }
+                heard = Instant::now();
             }
         }
     }

@@ -17,6 +17,8 @@
 mod checks;
 /// What counting costs.
 mod counting;
+/// Many clients at once that are no help.
+mod crowd;
 #[path = "../it/raw/floods.rs"]
 mod floods;
 /// The simplest possible broadcaster.
@@ -43,7 +45,8 @@ mod world;
 
 use std::{env, net::SocketAddr, process::ExitCode, time::Duration};
 
-use measure::Table;
+use crowd::Storm;
+use measure::{Table, p99};
 use world::World;
 
 /// Rows that are measured together.
@@ -60,14 +63,35 @@ struct Scale {
     idle: usize,
     resumes: usize,
     retained: u64,
+    /// Clients that read nothing, and clients that come back at once.
+    sleepers: usize,
+    storm: usize,
     /// By how much windows are smaller.
     part: u64,
 }
 
-const FULL: Scale =
-    Scale { rounds: 5, clients: 1000, events: 100, idle: 5000, resumes: 300, retained: 200_000, part: 1 };
-const QUICK: Scale =
-    Scale { rounds: 1, clients: 100, events: 10, idle: 200, resumes: 5, retained: 5_000, part: 100 };
+const FULL: Scale = Scale {
+    rounds: 5,
+    clients: 1000,
+    events: 100,
+    idle: 5000,
+    resumes: 300,
+    retained: 200_000,
+    sleepers: 2000,
+    storm: 5000,
+    part: 1,
+};
+const QUICK: Scale = Scale {
+    rounds: 1,
+    clients: 100,
+    events: 10,
+    idle: 200,
+    resumes: 5,
+    retained: 5_000,
+    sleepers: 100,
+    storm: 200,
+    part: 100,
+};
 
 /// How many clients ask for a stream of their own at once: no more than the source's backlog takes.
 const PARTY: usize = 20;
@@ -86,7 +110,7 @@ fn main() -> ExitCode {
     let quick = has("--quick") || test;
     let scale = if quick { QUICK } else { FULL };
     let only = arguments.iter().find(|argument| !argument.starts_with('-'));
-    let groups: [(&str, Group); 11] = [
+    let groups: [(&str, Group); 12] = [
         ("started", started),
         ("delivery", delivery),
         ("private", private),
@@ -98,6 +122,7 @@ fn main() -> ExitCode {
         ("observed", observed),
         ("checks", checks),
         ("floods", floods),
+        ("crowded", crowded),
     ];
     assert!(only.is_none_or(|only| groups.iter().any(|(name, _)| name == only)), "there are no such rows");
     let mut table = Table::default();
@@ -383,6 +408,49 @@ fn floods(scale: &Scale, table: &mut Table) {
             table.add(what, "× its sender's CPU", None, ratio(ours, theirs));
         }
     }
+}
+
+/// What those who read notice of many who do not, and of many who come back at once.
+fn crowded(scale: &Scale, table: &mut Table) {
+    let most = measure::descriptors().saturating_sub(200) / 2;
+    let (sleepers, storm) = (scale.sleepers.min(most), scale.storm.min(most));
+    let missed = (1000 / scale.part).max(50);
+    let mut worlds = [(); 2].map(|()| World::respool(10_000));
+    for world in &mut worlds {
+        world.join("/shared", 50);
+        world.bursts(20, 500);
+    }
+    for _ in 0..scale.rounds {
+        let crowd = crowd::that_reads_nothing(worlds[1].address, sleepers);
+        // Until the kernel takes no more for them.
+        worlds.iter_mut().for_each(|world| world.bursts(4, 500));
+        let [without, with] = flowing(&mut worlds, 3 * scale.events);
+        drop(crowd);
+        table.add("an event to 50 clients, 5,000 in a second: p99", "ms", None, without.as_secs_f64() * 1e3);
+        let what = "... while 2,000 more read nothing";
+        table.add(what, "× without", Some(2.0), ratio(with, without));
+
+        let world = &mut worlds[1];
+        let last = world.source.sent;
+        let storm = Storm::begin(world.address, world.load.generation.clone(), storm, (last - missed, last));
+        let with = p99(world.delays(50, || !storm.is_over()));
+        storm.end();
+        let what = "... while 5,000 come back at once for 1,000 each";
+        table.add(what, "× without", Some(300.0), ratio(with, without));
+    }
+}
+
+/// How long an event takes in each of two worlds in which 50 come each hundredth of a second, by turns in small steps.
+fn flowing(worlds: &mut [World; 2], events: u64) -> [Duration; 2] {
+    let mut delays = [Vec::new(), Vec::new()];
+    for step in 0..10 {
+        let order = if step % 2 == 0 { [0, 1] } else { [1, 0] };
+        for at in order {
+            let mut ticks = 0..events.div_ceil(10);
+            delays[at].extend(worlds[at].delays(50, || ticks.next().is_some()));
+        }
+    }
+    delays.map(p99)
 }
 
 /// What so many events cost each of two worlds, by turns in small steps: whatever else the machine does meanwhile, both have

@@ -23,6 +23,12 @@ pub(crate) fn memory(pid: u32) -> f64 {
     line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() * 1024.0
 }
 
+/// What all but one in a hundred stay within.
+pub(crate) fn p99(mut delays: Vec<Duration>) -> Duration {
+    delays.sort();
+    delays[(delays.len() * 99).div_ceil(100) - 1]
+}
+
 /// How many files this process may have open.
 pub(crate) fn descriptors() -> usize {
     let limits = fs::read_to_string("/proc/self/limits").unwrap();

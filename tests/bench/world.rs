@@ -143,6 +143,19 @@ ephemeral = ["heartbeat"]
         start.elapsed()
     }
 
+    /// So many events each tick of ten milliseconds, as long as that is so, and of each client how long it took until it had
+    /// the last of them.
+    pub(crate) fn delays(&mut self, events: u64, mut goes_on: impl FnMut() -> bool) -> Vec<Duration> {
+        let mut delays = Vec::new();
+        while goes_on() {
+            let start = Instant::now();
+            self.source.emit(events);
+            delays.extend(self.load.delays_to(self.source.sent, start));
+            thread::sleep(Duration::from_millis(10).saturating_sub(start.elapsed()));
+        }
+        delays
+    }
+
     /// One after the other so many clients come back to the shared stream that have missed so much of it.
     pub(crate) fn resumes(&mut self, clients: usize, missed: u64) {
         let generation = self.load.generation.clone();

@@ -246,6 +246,24 @@ fn numbers_are_those_of_the_code() {
     assert_eq!(window.bytes.get() / (500 + 31 + 3), 7854);
 }
 
+/// What may be, of what is measured there.
+#[test]
+fn the_latencies_are_rows_of_the_benchmark() {
+    let page = page("hardening.md");
+    for (said, row) in [
+        ("| ... an event to those who read, meanwhile |", "... while 2,000 more read nothing"),
+        (
+            "| ... an event to those who stayed, meanwhile |",
+            "... while 5,000 come back at once for 1,000 each",
+        ),
+    ] {
+        let rest = BENCH.split(&format!("\"{row}\";")).nth(1).unwrap_or_else(|| panic!("no row {row}"));
+        let limit: f64 = rest.split("Some(").nth(1).unwrap().split(')').next().unwrap().parse().unwrap();
+        let line = page.lines().find(|line| line.starts_with(said)).unwrap();
+        assert!(line.ends_with(&format!(" | {limit} times as long as without them |")), "{line}");
+    }
+}
+
 #[test]
 fn the_rust_example_is_that_of_the_layer() {
     let layer = include_str!("../../src/layer.rs");

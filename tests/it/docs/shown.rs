@@ -332,4 +332,19 @@ hardening.md slow: the reader of an event stream
   case_12_a_client_that_takes_nothing_is_cut_and_holds_nobody
 hardening.md slow: the reader of anything else
   slow_clients_hold_up_nobody_else
+hardening.md 5,000 clients of one stream
+  who_is_cut_with_all_others_comes_back_with_all_others_and_has_every_event_once
+hardening.md ... requests about them
+  who_is_cut_with_all_others_comes_back_with_all_others_and_has_every_event_once
+  so_many_admissions_wait_for_a_head_at_once_and_the_others_for_their_turn
+hardening.md ... with one credential
+  of_a_storm_of_one_credential_one_is_asked_about_where_a_yes_is_remembered
+hardening.md ... an event to those who stayed
+  the_latencies_are_rows_of_the_benchmark
+hardening.md 2,000 clients that read nothing
+  who_reads_nothing_costs_little_and_keeps_nothing_from_others
+hardening.md ... the events of those who read
+  who_reads_nothing_costs_little_and_keeps_nothing_from_others
+hardening.md ... an event to those who read
+  the_latencies_are_rows_of_the_benchmark
 ";
