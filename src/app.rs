@@ -70,9 +70,11 @@ impl App {
         // Outermost first: the server's limits, then what no request may do, then the splice.
         let answer = Answer::new(splice.clone(), metrics.clone());
         let refuse = answer.refusals();
-        let server = Server::new(answer, config.server(), drain.clone())
-            .refusing(refuse)
-            .counting(metrics.connections.clone(), metrics.shortages.clone(), metrics.cut_connections.clone());
+        let server = Server::new(answer, config.server(), drain.clone()).refusing(refuse).counting(
+            metrics.connections.clone(),
+            metrics.shortages.clone(),
+            metrics.cut_connections.clone(),
+        );
         let record = Record::new(SystemTime::now());
         Self { server, splice, registry, forward, hold, statuses, admissions, metrics, drain, record }
     }

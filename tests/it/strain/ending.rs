@@ -66,7 +66,7 @@ impl Busy {
         let running = Running::before(server(gone).await, name, &file).await;
         let address = running.binary.address;
         let count = sized(200, 1_000, 1_000);
-        let path = |n: usize| if n % 3 == 0 { "/private" } else { "/shared" };
+        let path = |n: usize| if n.is_multiple_of(3) { "/private" } else { "/shared" };
         let clients = (0..count).map(|n| {
             tokio::spawn(async move {
                 let mut follower = Follower::of(path(n));

@@ -3,7 +3,10 @@
 use std::{
     net::SocketAddr,
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering::SeqCst},
+    },
     time::Duration,
 };
 
@@ -235,9 +238,18 @@ fn program() -> String {
     named.unwrap_or_else(|| env!("CARGO_BIN_EXE_respool").to_owned())
 }
 
-/// A port that was free a moment ago: the binary does not tell which one it got.
+/// An address that nobody listens on: of the ports that the system gives to nobody by itself, so that no connection of
+/// another test has it a moment later.
 pub(crate) fn free() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        // Another run of the tests, at the same time, begins elsewhere.
+        let at = std::process::id() + NEXT.fetch_add(1, SeqCst);
+        let port = 20_000 + u16::try_from(at % 12_000).unwrap();
+        if let Ok(listener) = std::net::TcpListener::bind(("127.0.0.1", port)) {
+            return listener.local_addr().unwrap();
+        }
+    }
 }
 
 fn collect(mut from: impl std::io::Read + Send + 'static, into: Arc<Mutex<String>>) {
