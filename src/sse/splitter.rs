@@ -352,6 +352,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_as_long_as_the_limit_is_taken_and_no_byte_more() {
+        let frame = format!("data: {}\n\n", "x".repeat(56));
+        check(&[&frame], &format!("[data: {}NN]|", "x".repeat(56)));
+        check(&[&frame.replacen("x", "xx", 1)], "!");
+        for (length, taken) in [(64, true), (65, false)] {
+            let (mut splitter, half) = (Splitter::new(64), vec![b'x'; length]);
+            assert_eq!(splitter.feed(&half, |_| ()).is_ok(), taken);
+            assert_eq!((splitter.held(), splitter.carried()), (length, &half[..]));
+        }
+    }
+
+    #[test]
     fn comments_that_come_at_once_are_no_frame_together() {
         let comment = format!(": {}\n", "x".repeat(50));
         let shown = format!("(: {}N)", "x".repeat(50));
