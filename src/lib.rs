@@ -39,7 +39,7 @@
 //! window: id metrics
 //! rules: sse
 //! route: rules window
-//! metrics:
+//! metrics: net
 //! seldom:
 //! trace:
 //! drain:

@@ -35,21 +35,16 @@ impl Overuses {
 
     /// A client sent more frames that ask for nothing than so many at once.
     pub(super) fn note_frames(&self, limit: u32) {
-        self.note(Overuse::Frames, &self.told.frames, |reason, times| {
-            let setting = FIXED;
-            tracing::warn!(
-                reason,
-                limit,
-                setting,
-                times,
-                "a connection was ended: its client did more than is taken"
-            );
-        });
+        self.note_limit(Overuse::Frames, &self.told.frames, limit);
     }
 
     /// A client gave up more requests than so many at once before they were answered.
     pub(super) fn note_given_up(&self, limit: u32) {
-        self.note(Overuse::GivenUp, &self.told.given_up, |reason, times| {
+        self.note_limit(Overuse::GivenUp, &self.told.given_up, limit);
+    }
+
+    fn note_limit(&self, what: Overuse, told: &Seldom, limit: u32) {
+        self.note(what, told, |reason, times| {
             let setting = FIXED;
             tracing::warn!(
                 reason,

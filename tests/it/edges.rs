@@ -265,50 +265,36 @@ async fn a_body_that_fails_is_cut_after_all_that_came_before() {
     }
 }
 
-/// What the kernel has in its list of connections: a timer of at most 30 s runs although nothing is to be sent.
+/// While a request waits for its answer, the kernel has, in its list of connections, a timer of at most 30 s for the one
+/// whose address in `column` has this port, although nothing is to be sent.
 #[cfg(target_os = "linux")]
-#[tokio::test]
-async fn the_kernel_looks_after_half_open_upstreams() {
-    within(async {
-        let (origin, _go) = slow().await;
-        let proxy = Proxy::to(origin.address);
-        let mut client = proxy.connect().await;
-        client.send(GET).await;
-        until(|| origin.heads().len() == 1).await;
-        until(|| {
-            let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
-            let remote = format!(":{:04X}", origin.address.port());
-            let mut rows = table.lines().skip(1).map(|row| row.split_whitespace().collect::<Vec<_>>());
-            let row = rows.find(|row| row[2].ends_with(&remote) && row[3] == "01").unwrap();
-            let (timer, hundredths) = row[5].split_once(':').unwrap();
-            timer == "02" && (1..=3000).contains(&u32::from_str_radix(hundredths, 16).unwrap())
-        })
-        .await;
+async fn looked_after(column: usize, port: impl Fn(&Origin, &Proxy) -> u16) {
+    let (origin, _go) = slow().await;
+    let proxy = Proxy::to(origin.address);
+    let mut client = proxy.connect().await;
+    client.send(GET).await;
+    until(|| origin.heads().len() == 1).await;
+    let port = format!(":{:04X}", port(&origin, &proxy));
+    until(|| {
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let mut rows = table.lines().skip(1).map(|row| row.split_whitespace().collect::<Vec<_>>());
+        let row = rows.find(|row| row[column].ends_with(&port) && row[3] == "01").unwrap();
+        let (timer, hundredths) = row[5].split_once(':').unwrap();
+        timer == "02" && (1..=3000).contains(&u32::from_str_radix(hundredths, 16).unwrap())
     })
     .await;
 }
 
-/// The same of clients.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_kernel_looks_after_half_open_upstreams() {
+    within(looked_after(2, |origin, _| origin.address.port())).await;
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn case_12_the_kernel_looks_after_half_open_clients() {
-    within(async {
-        let (origin, _go) = slow().await;
-        let proxy = Proxy::to(origin.address);
-        let mut client = proxy.connect().await;
-        client.send(GET).await;
-        until(|| origin.heads().len() == 1).await;
-        until(|| {
-            let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
-            let local = format!(":{:04X}", proxy.address.port());
-            let mut rows = table.lines().skip(1).map(|row| row.split_whitespace().collect::<Vec<_>>());
-            let row = rows.find(|row| row[1].ends_with(&local) && row[3] == "01").unwrap();
-            let (timer, hundredths) = row[5].split_once(':').unwrap();
-            timer == "02" && (1..=3000).contains(&u32::from_str_radix(hundredths, 16).unwrap())
-        })
-        .await;
-    })
-    .await;
+    within(looked_after(1, |_, proxy| proxy.address.port())).await;
 }
 
 #[tokio::test]
