@@ -30,13 +30,15 @@ use crate::{
 
 mod allowance;
 mod handler;
+mod handover;
 mod meter;
 mod multiplex;
 mod overuse;
 mod passage;
 mod places;
+mod turns;
 
-use handler::{Handler, Whence};
+use handler::Whence;
 pub use meter::Metered;
 use multiplex::{GIVEN_UP, Streams};
 use overuse::Overuses;
@@ -277,22 +279,8 @@ where
                 // Far more than what HTTP/1 needs: out of the way of those who do not need it.
                 return Box::pin(server.http2(client, whence)).await;
             }
-            let client = TokioIo::new(client.refusing(server.refuse));
-            let handler = Handler::new(server.service, control, whence);
-            // Made in here: what is moved in has a place in the future twice over, and each connection keeps one.
-            let mut connection = pin!(server.http.serve_connection(client, handler).with_upgrades());
-            let ended = tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = server.drain.begun() => {
-                    // Ends keep-alive only. A stream's body, which would never end, sees the drain for itself.
-                    connection.as_mut().graceful_shutdown();
-                    tokio::select! {
-                        ended = connection => ended,
-                        () = server.drain.over() => return,
-                    }
-                }
-            };
-            note(ended);
+            let client = client.refusing(server.refuse.clone());
+            server.http1(client, &control, whence).await;
         }
     }
 

@@ -100,6 +100,7 @@ struct Shared {
     flushed: AtomicBool,
     upgraded: AtomicBool,
     stalled: AtomicBool,
+    long: AtomicBool,
     /// One of those below.
     turn: AtomicU8,
     permission: Permission,
@@ -125,6 +126,7 @@ impl Control {
             flushed: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
             upgraded: AtomicBool::new(false),
+            long: AtomicBool::new(false),
             turn: AtomicU8::new(IDLE),
             permission: Permission::default(),
             drain,
@@ -138,9 +140,21 @@ impl Control {
         self.0.stall.store(millis, Relaxed);
     }
 
-    /// The connection's next answer may be taken as slowly as its client likes.
-    pub(crate) fn forget_stalls(&self) {
+    /// Says that the answer's body goes on for long, in small parts: it is worth a way of its own.
+    pub fn note_long(&self) {
+        self.0.long.store(true, Relaxed);
+    }
+
+    /// Whether that was said.
+    pub(crate) fn is_long(&self) -> bool {
+        self.0.long.load(Relaxed)
+    }
+
+    /// What was said of the connection's last answer is not said of its next one: it may be taken as slowly as its client
+    /// likes.
+    pub(crate) fn forget_answer(&self) {
         self.0.stall.store(0, Relaxed);
+        self.0.long.store(false, Relaxed);
     }
 
     /// Whether it was cut because the client took nothing.
@@ -297,6 +311,11 @@ impl<S: Socket, K> Client<S, K> {
     /// Whether nobody on the way can read what passes.
     pub fn is_secure(&self) -> bool {
         self.socket.is_secure()
+    }
+
+    /// Has these bytes, which were read, be read again before any other.
+    pub(crate) fn unread(&mut self, ahead: Bytes) {
+        self.ahead = ahead;
     }
 
     /// Waits until bytes can pass, and for as many as tell what the client speaks. What was read for that is read again.
@@ -615,7 +634,7 @@ mod tests {
         for (stall, wanted) in [(None, None), (Some(GONE), Some(GONE)), (None, None)] {
             match stall {
                 Some(limit) => control.limit_stalls(limit),
-                None => control.forget_stalls(),
+                None => control.forget_answer(),
             }
             // Until it takes no more.
             let filled = tokio::time::timeout(Duration::from_millis(100), async {

@@ -510,6 +510,7 @@ impl Stamped<'_> {
         let connection = self.parts.extensions.get::<Control>().cloned();
         if let Some(connection) = &connection {
             connection.limit_stalls(shared.stall);
+            connection.note_long();
         }
         let stumbles = self.settings.stumbling.includes(&self.parts.headers);
         if stumbles {

@@ -6,11 +6,12 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Extensions, Method, Request, Response, StatusCode, Version, header};
+use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tower::{Service, ServiceExt as _};
 
+use super::handover::{Leaving, Slot};
 use crate::{
     body::BoxError,
     net::{BoxFuture, Control, Peer, Secure},
@@ -34,19 +35,21 @@ impl Whence {
 }
 
 /// One connection's view of the service.
-pub(super) struct Handler<S> {
+pub(super) struct Handler<S, B> {
     service: Arc<S>,
     control: Control,
     whence: Whence,
+    /// Where bodies are put that hyper gives up.
+    slot: Slot<B>,
 }
 
-impl<S> Handler<S> {
-    pub(super) fn new(service: Arc<S>, control: Control, whence: Whence) -> Self {
-        Self { service, control, whence }
+impl<S, B> Handler<S, B> {
+    pub(super) fn new(service: Arc<S>, control: Control, whence: Whence, slot: Slot<B>) -> Self {
+        Self { service, control, whence, slot }
     }
 }
 
-impl<S, B> hyper::service::Service<Request<Incoming>> for Handler<S>
+impl<S, B> hyper::service::Service<Request<Incoming>> for Handler<S, B>
 where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -54,7 +57,7 @@ where
     B: Body + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    type Response = Response<Whole<B>>;
+    type Response = Response<Whole<Sent<B>>>;
     type Error = BoxError;
     /// Boxed: an idle connection keeps a pointer for it, not the room of the largest state of a whole stack.
     type Future = BoxFuture<Result<Self::Response, BoxError>>;
@@ -63,10 +66,13 @@ where
         let control = self.control.clone();
         control.note_request();
         // What the last request wanted of the connection is not for this one.
-        control.forget_stalls();
+        control.forget_answer();
         request.extensions_mut().insert(control.clone());
         self.whence.tell(request.extensions_mut());
         let (old, to_head) = (request.version() == Version::HTTP_10, request.method() == Method::HEAD);
+        // Nothing of it is left for hyper to read.
+        let is_whole = !old && !to_head && request.body().is_end_stream();
+        let (slot, lives_on) = (self.slot.clone(), !asks_to_close(request.headers()));
         let answered = S::clone(&self.service).oneshot(request);
         Box::pin(async move {
             let response = answered.await.map_err(Into::into)?;
@@ -78,9 +84,23 @@ where
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                 control.note_upgrade();
             }
-            Ok(response.map(|body| Whole { body, control, unframed, fault: None }))
+            let leaves = is_whole && control.is_long() && is_unsized(&response);
+            Ok(response.map(|body| {
+                let body = if leaves {
+                    Sent::Leaving { body: Leaving::new(body, lives_on, slot, control.clone()) }
+                } else {
+                    Sent::Staying { body }
+                };
+                Whole { body, control, unframed, fault: None }
+            }))
         })
     }
+}
+
+/// Whether the client wants no answer but this one.
+fn asks_to_close(headers: &HeaderMap) -> bool {
+    let options = headers.get_all(header::CONNECTION).into_iter().filter_map(|value| value.to_str().ok());
+    options.flat_map(|value| value.split(',')).any(|option| option.trim().eq_ignore_ascii_case("close"))
 }
 
 /// Whether a response has a body whose length it does not say.
@@ -88,6 +108,44 @@ fn is_unsized(response: &Response<impl Body>) -> bool {
     let bodiless = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let told = response.headers().contains_key(header::CONTENT_LENGTH);
     !bodiless && !told && response.body().size_hint().exact().is_none()
+}
+
+pin_project_lite::pin_project! {
+    /// The body of an answer: hyper has it to its end, or as long as it is of use.
+    #[project = Projected]
+    pub(super) enum Sent<B> {
+        Staying { #[pin] body: B },
+        Leaving { body: Leaving<B> },
+    }
+}
+
+impl<B: Body> Body for Sent<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        match self.project() {
+            Projected::Staying { body } => body.poll_frame(cx),
+            Projected::Leaving { body } => body.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Staying { body } => body.is_end_stream(),
+            Self::Leaving { .. } => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Staying { body } => body.size_hint(),
+            Self::Leaving { .. } => SizeHint::new(),
+        }
+    }
 }
 
 pin_project_lite::pin_project! {

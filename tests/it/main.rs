@@ -58,6 +58,8 @@ mod gap;
 mod golden;
 /// What was answered is not asked again.
 mod guard;
+/// An event stream is written without hyper, and its connection lives on behind it.
+mod handover;
 /// `respool health`: what it says of one that runs, and the code that it exits with.
 mod health;
 /// What is sent when nothing was for a while.

@@ -1,0 +1,115 @@
+//! A connection of HTTP/1: by turns hyper's, and, while an event stream is written, nobody's but the stream's.
+
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    task::Poll,
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt as _;
+use tower::Service;
+
+use super::{
+    Server,
+    handler::{Handler, Whence},
+    handover::{Handed, Slot, Writer},
+    note,
+};
+use crate::{
+    body::BoxError,
+    net::{Client, Control, Socket},
+};
+
+/// What hyper has given up.
+struct Left<T: Socket, K, B> {
+    client: Client<T, K>,
+    /// What was read of the client's next request.
+    ahead: Bytes,
+    handed: Handed<B>,
+}
+
+impl<S, B> Server<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    /// Serves a client until its connection ends, or the drain is over.
+    pub(super) async fn http1<T, K>(&self, mut client: Client<T, K>, control: &Control, whence: Whence)
+    where
+        T: Socket,
+        K: Unpin + Send + 'static,
+    {
+        loop {
+            // Boxed: all of it is gone while there is nothing for hyper to do.
+            let Some(left) = Box::pin(self.by_hyper(client, control, whence)).await else { return };
+            client = left.client;
+            let Handed { body, lives_on } = left.handed;
+            let mut writer = Writer::new(&mut client, left.ahead);
+            let written = tokio::select! {
+                written = writer.write(body) => written,
+                () = self.drain.over() => return,
+            };
+            if let Err(fault) = written {
+                return tracing::debug!(error = %fault, "a connection broke");
+            }
+            let ahead = writer.into_ahead();
+            if !lives_on {
+                return drop(client.shutdown().await);
+            }
+            client.unread(ahead);
+        }
+    }
+
+    /// hyper's turn: until the connection has ended, or one of its answers is to be written without hyper.
+    async fn by_hyper<T, K>(
+        &self,
+        client: Client<T, K>,
+        control: &Control,
+        whence: Whence,
+    ) -> Option<Left<T, K, B>>
+    where
+        T: Socket,
+        K: Unpin + Send + 'static,
+    {
+        let slot = Slot::new();
+        let handler = Handler::new(self.service.clone(), control.clone(), whence, slot.clone());
+        let mut connection = self.http.serve_connection(TokioIo::new(client), handler).with_upgrades();
+        let (mut begun, mut over) = (pin!(self.drain.begun()), pin!(self.drain.over()));
+        let mut draining = false;
+        loop {
+            let turn = poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
+                Poll::Pending if slot.is_awaited() && control.is_flushed() => Poll::Ready(None),
+                polled => polled.map(Some),
+            });
+            tokio::select! {
+                ended = turn => match ended {
+                    Some(ended) => {
+                        note(ended);
+                        return None;
+                    }
+                    None => break,
+                },
+                () = &mut begun, if !draining => {
+                    // Ends keep-alive only. A stream's body, which would never end, sees the drain for itself.
+                    Pin::new(&mut connection).graceful_shutdown();
+                    draining = true;
+                }
+                () = &mut over => return None,
+            }
+        }
+        let parts = connection.into_parts()?;
+        let (client, ahead) = (parts.io.into_inner(), parts.read_buf);
+        // An answer is under way still, whoever writes it.
+        control.note_request();
+        Some(Left { client, ahead, handed: slot.take()? })
+    }
+}
