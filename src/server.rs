@@ -187,6 +187,7 @@ where
     /// closed then. The connections go on; [`Drain::finish`] waits for them.
     pub async fn run(self, mut listener: impl Accept) {
         let mut begun = pin!(self.drain.begun());
+        let server = Arc::new(self.clone());
         loop {
             let next = async {
                 let accepted = listener.accept().await?;
@@ -206,7 +207,7 @@ where
             };
             match accepted {
                 Ok(((socket, peer), place)) => {
-                    tokio::spawn(self.connection(socket, peer, place));
+                    tokio::spawn(server.clone().connection(socket, peer, place));
                 }
                 Err(fault) if is_the_clients(&fault) => {}
                 Err(fault) => {
@@ -250,11 +251,11 @@ where
 
     /// Serves one client, whether or not there is a place for it, until the connection ends or the drain is over.
     pub fn serve<T: Socket>(&self, socket: T, peer: Peer) -> impl Future<Output = ()> + Send + use<S, B, T> {
-        self.connection(socket, peer, ())
+        Arc::new(self.clone()).connection(socket, peer, ())
     }
 
     fn connection<T, K>(
-        &self,
+        self: Arc<Self>,
         socket: T,
         peer: Peer,
         keep: K,
@@ -264,28 +265,33 @@ where
         K: Unpin + Send + 'static,
     {
         let control = Control::new(self.drain.clone());
-        let mut client = Client::new(socket, control.clone(), keep);
-        let server = self.clone();
+        // Boxed: handed on, it would have its room in the future of each that had it.
+        let mut client = Box::new(Client::new(socket, control.clone(), keep));
         async move {
             let _witness = Witness("connection");
-            let protocol = tokio::select! {
-                protocol = timeout(server.limits.header_timeout, client.protocol()) => protocol,
-                // Nothing was asked for yet.
-                () = server.drain.begun() => return,
-            };
-            let Ok(Ok(protocol)) = protocol else { return };
+            // Boxed, as all that is there only for a while.
+            let Some(protocol) = Box::pin(self.protocol(&mut client)).await else { return };
             let whence = Whence { peer, secure: client.is_secure() };
             if protocol == Protocol::Http2 {
                 // Far more than what HTTP/1 needs: out of the way of those who do not need it.
-                return Box::pin(server.http2(client, whence)).await;
+                return Box::pin(self.http2(client, whence)).await;
             }
-            let client = client.refusing(server.refuse.clone());
-            server.http1(client, &control, whence).await;
+            client.refuse_by(self.refuse.clone());
+            self.http1(client, &control, whence).await;
+        }
+    }
+
+    /// What a client speaks, if it says so in time.
+    async fn protocol<T: Socket, K: Unpin>(&self, client: &mut Client<T, K>) -> Option<Protocol> {
+        tokio::select! {
+            protocol = timeout(self.limits.header_timeout, client.protocol()) => protocol.ok()?.ok(),
+            // Nothing was asked for yet.
+            () = self.drain.begun() => None,
         }
     }
 
     /// A connection on which nothing was asked for as long as a head may take ends, as one of HTTP/1 does.
-    async fn http2<T: Socket, K: Unpin + Send + 'static>(self, client: Client<T, K>, whence: Whence) {
+    async fn http2<T: Socket, K: Unpin + Send + 'static>(&self, client: Box<Client<T, K>>, whence: Whence) {
         let (streams, idle) = (Streams::new(), self.limits.header_timeout);
         let handler =
             multiplex::Handler::new(self.service.clone(), self.drain.clone(), whence, streams.clone());
@@ -336,5 +342,22 @@ impl Drop for Witness {
         if std::thread::panicking() {
             tracing::error!(lost = self.0, "a task panicked; nothing else is lost");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::duplex;
+    use tower::service_fn;
+
+    use super::*;
+
+    /// Thousands wait for an event: what a connection's task has room for, each of them takes.
+    #[test]
+    fn a_connection_takes_half_a_kilobyte_beside_what_is_there_only_for_a_while() {
+        let answer = |_: Request<Incoming>| async { Ok::<_, BoxError>(Response::new(crate::body::empty())) };
+        let server = Server::new(service_fn(answer), Limits::default(), Drain::default());
+        let connection = server.serve(duplex(1).0, Peer(None));
+        assert!(size_of_val(&connection) <= 512, "{}", size_of_val(&connection));
     }
 }

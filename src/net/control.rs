@@ -302,10 +302,8 @@ impl<S: Socket, K> Client<S, K> {
     }
 
     /// Has a client whose request hyper refuses be answered by `refuse`.
-    #[must_use]
-    pub fn refusing(mut self, refuse: Option<Refuse>) -> Self {
+    pub fn refuse_by(&mut self, refuse: Option<Refuse>) {
         self.refusal = Refusal::new(refuse);
-        self
     }
 
     /// Whether nobody on the way can read what passes.

@@ -3,8 +3,8 @@
 //! goes back to hyper for the next request.
 
 use std::{
-    future::poll_fn,
     io::{self, Cursor, IoSlice, Write as _},
+    mem::MaybeUninit,
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -107,6 +107,9 @@ impl<B> Drop for Leaving<B> {
     }
 }
 
+/// How many pieces of memory one call writes: a frame is in one or two, a replay in one for each block.
+const SLICES: usize = 16;
+
 /// A chunk: its length, what it is of, and a line's end.
 type Chunk<D> = Chain<Chain<Cursor<[u8; 18]>, D>, &'static [u8]>;
 
@@ -120,45 +123,28 @@ fn chunk<D: Buf>(data: D) -> Chunk<D> {
     size.chain(data).chain(b"\r\n")
 }
 
-/// A client whose answer is written without hyper.
-pub(super) struct Writer<'a, S: Socket, K> {
+/// Behind the last chunk there are no trailers.
+const LAST: &[u8] = b"0\r\n\r\n";
+
+/// Writes a body to a client, to its end. Ready with an error of the body after all that came before is written, of the
+/// socket, or because the client is gone. Dropping it leaves the client in the middle of a chunk.
+pub(super) struct Writer<'a, S: Socket, K, B: Body> {
     client: &'a mut Client<S, K>,
-    /// What it has sent behind its request.
+    /// What the client has sent behind its request.
     ahead: BytesMut,
+    body: Pin<Box<B>>,
+    /// What the socket has not taken of a chunk. Boxed: most are taken at once.
+    rest: Option<Box<Chunk<B::Data>>>,
+    /// How the body ended: with what is still to be written, or cut.
+    end: Option<Result<&'static [u8], BoxError>>,
 }
 
-impl<'a, S: Socket, K: Unpin> Writer<'a, S, K> {
-    pub(super) fn new(client: &'a mut Client<S, K>, ahead: Bytes) -> Self {
-        Self { client, ahead: ahead.into() }
-    }
-
-    /// Writes a body, to its end. Dropping the future leaves the client in the middle of a chunk.
-    ///
-    /// # Errors
-    /// That of the body, after all that came before is written; that of the socket; that the client is gone.
-    pub(super) async fn write<B>(&mut self, mut body: Pin<Box<B>>) -> Result<(), BoxError>
-    where
-        B: Body,
-        B::Error: Into<BoxError>,
-    {
-        loop {
-            match poll_fn(|cx| self.poll_frame(body.as_mut(), cx)).await? {
-                Some(Ok(frame)) => {
-                    if let Some(data) = frame.into_data().ok().filter(Buf::has_remaining) {
-                        let mut chunk = chunk(data);
-                        poll_fn(|cx| self.poll_write(&mut chunk, cx)).await?;
-                    }
-                }
-                Some(Err(fault)) => {
-                    self.flush().await?;
-                    return Err(fault);
-                }
-                None => {
-                    poll_fn(|cx| self.poll_write(&mut &b"0\r\n\r\n"[..], cx)).await?;
-                    return Ok(self.flush().await?);
-                }
-            }
-        }
+impl<'a, S: Socket, K: Unpin, B: Body> Writer<'a, S, K, B>
+where
+    B::Error: Into<BoxError>,
+{
+    pub(super) fn new(client: &'a mut Client<S, K>, ahead: Bytes, body: Pin<Box<B>>) -> Self {
+        Self { client, ahead: ahead.into(), body, rest: None, end: None }
     }
 
     /// What the client has sent meanwhile, which is its next request.
@@ -166,51 +152,35 @@ impl<'a, S: Socket, K: Unpin> Writer<'a, S, K> {
         self.ahead.freeze()
     }
 
-    /// The body's next frame; what was written goes out while there is none.
-    fn poll_frame<B: Body>(
-        &mut self,
-        body: Pin<&mut B>,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<Option<Result<Frame<B::Data>, BoxError>>>>
-    where
-        B::Error: Into<BoxError>,
-    {
-        self.poll_gone(cx)?;
-        if let Poll::Ready(frame) = body.poll_frame(cx) {
-            return Poll::Ready(Ok(frame.map(|frame| frame.map_err(Into::into))));
-        }
-        let _ = Pin::new(&mut *self.client).poll_flush(cx)?;
-        Poll::Pending
-    }
-
-    fn poll_write(&mut self, chunk: &mut impl Buf, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_gone(cx)?;
-        while chunk.has_remaining() {
-            let mut slices = [IoSlice::new(&[]); 16];
-            let filled = chunk.chunks_vectored(&mut slices);
-            let slices = slices.get(..filled).unwrap_or_default();
-            let written = ready!(Pin::new(&mut *self.client).poll_write_vectored(cx, slices))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+    /// Takes the body's next frame, and writes it as far as the socket takes it.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Poll::Ready(frame) = self.body.as_mut().poll_frame(cx) else {
+            // What was written goes out while there is nothing else.
+            let _ = Pin::new(&mut *self.client).poll_flush(cx)?;
+            return Poll::Pending;
+        };
+        match frame {
+            Some(Ok(frame)) => {
+                let Some(data) = frame.into_data().ok().filter(Buf::has_remaining) else {
+                    return Poll::Ready(Ok(()));
+                };
+                let mut chunk = chunk(data);
+                if send(self.client, &mut chunk, cx)?.is_pending() {
+                    self.rest = Some(Box::new(chunk));
+                    return Poll::Pending;
+                }
             }
-            chunk.advance(written);
+            Some(Err(fault)) => self.end = Some(Err(fault.into())),
+            None => self.end = Some(Ok(LAST)),
         }
         Poll::Ready(Ok(()))
     }
 
-    async fn flush(&mut self) -> io::Result<()> {
-        poll_fn(|cx| {
-            self.poll_gone(cx)?;
-            Pin::new(&mut *self.client).poll_flush(cx)
-        })
-        .await
-    }
-
     /// Reads what the client sends, as far as a connection buffers; an error when it has ended the connection.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        let mut buffer = [0; 1024];
+        let mut buffer = [MaybeUninit::uninit(); 1024];
         while self.ahead.len() < HEAD {
-            let mut buf = ReadBuf::new(&mut buffer);
+            let mut buf = ReadBuf::uninit(&mut buffer);
             match Pin::new(&mut *self.client).poll_read(cx, &mut buf)? {
                 Poll::Ready(()) if buf.filled().is_empty() => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Poll::Ready(()) => self.ahead.extend_from_slice(buf.filled()),
@@ -219,6 +189,51 @@ impl<'a, S: Socket, K: Unpin> Writer<'a, S, K> {
         }
         Ok(())
     }
+}
+
+impl<S: Socket, K: Unpin, B: Body> Future for Writer<'_, S, K, B>
+where
+    B::Error: Into<BoxError>,
+{
+    type Output = Result<(), BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        this.poll_gone(cx)?;
+        loop {
+            if let Some(rest) = &mut this.rest {
+                ready!(send(this.client, &mut **rest, cx))?;
+                this.rest = None;
+            }
+            if let Some(end) = &mut this.end {
+                if let Ok(last) = end {
+                    ready!(send(this.client, last, cx))?;
+                }
+                ready!(Pin::new(&mut *this.client).poll_flush(cx))?;
+                return Poll::Ready(this.end.take().map_or(Ok(()), |end| end.map(drop)));
+            }
+            ready!(this.poll_next(cx))?;
+        }
+    }
+}
+
+/// Writes all of it, in as few calls as its pieces allow.
+fn send<S: Socket, K: Unpin>(
+    client: &mut Client<S, K>,
+    bytes: &mut impl Buf,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<()>> {
+    while bytes.has_remaining() {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let filled = bytes.chunks_vectored(&mut slices);
+        let slices = slices.get(..filled).unwrap_or_default();
+        let written = ready!(Pin::new(&mut *client).poll_write_vectored(cx, slices))?;
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        bytes.advance(written);
+    }
+    Poll::Ready(Ok(()))
 }
 
 #[cfg(test)]

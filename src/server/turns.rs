@@ -3,7 +3,7 @@
 use std::{
     future::poll_fn,
     pin::{Pin, pin},
-    task::Poll,
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
@@ -22,12 +22,12 @@ use super::{
 };
 use crate::{
     body::BoxError,
-    net::{Client, Control, Socket},
+    net::{BoxFuture, Client, Control, Socket},
 };
 
 /// What hyper has given up.
 struct Left<T: Socket, K, B> {
-    client: Client<T, K>,
+    client: Box<Client<T, K>>,
     /// What was read of the client's next request.
     ahead: Bytes,
     handed: Handed<B>,
@@ -43,7 +43,7 @@ where
     B::Error: Into<BoxError>,
 {
     /// Serves a client until its connection ends, or the drain is over.
-    pub(super) async fn http1<T, K>(&self, mut client: Client<T, K>, control: &Control, whence: Whence)
+    pub(super) async fn http1<T, K>(&self, mut client: Box<Client<T, K>>, control: &Control, whence: Whence)
     where
         T: Socket,
         K: Unpin + Send + 'static,
@@ -53,13 +53,12 @@ where
             let Some(left) = Box::pin(self.by_hyper(client, control, whence)).await else { return };
             client = left.client;
             let Handed { body, lives_on } = left.handed;
-            let mut writer = Writer::new(&mut client, left.ahead);
-            let written = tokio::select! {
-                written = writer.write(body) => written,
-                () = self.drain.over() => return,
-            };
-            if let Err(fault) = written {
-                return tracing::debug!(error = %fault, "a connection broke");
+            let (mut writer, mut over) = (Writer::new(&mut client, left.ahead, body), None);
+            let written = poll_fn(|cx| self.poll_until_over(&mut writer, &mut over, cx)).await;
+            match written {
+                Some(Ok(())) => {}
+                Some(Err(fault)) => return tracing::debug!(error = %fault, "a connection broke"),
+                None => return,
             }
             let ahead = writer.into_ahead();
             if !lives_on {
@@ -69,10 +68,27 @@ where
         }
     }
 
+    /// Ready with what comes of `writing`, or with nothing once the drain is over. To wait for that takes room only when the
+    /// drain has begun, of which every body hears for itself.
+    fn poll_until_over<W: Future + Unpin>(
+        &self,
+        writing: &mut W,
+        over: &mut Option<BoxFuture<()>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<W::Output>> {
+        if let Poll::Ready(written) = Pin::new(writing).poll(cx) {
+            return Poll::Ready(Some(written));
+        }
+        if over.is_none() && self.drain.is_draining() {
+            *over = Some(Box::pin(self.drain.over()));
+        }
+        over.as_mut().map_or(Poll::Pending, |over| over.as_mut().poll(cx).map(|()| None))
+    }
+
     /// hyper's turn: until the connection has ended, or one of its answers is to be written without hyper.
     async fn by_hyper<T, K>(
         &self,
-        client: Client<T, K>,
+        client: Box<Client<T, K>>,
         control: &Control,
         whence: Whence,
     ) -> Option<Left<T, K, B>>
@@ -107,7 +123,9 @@ where
             }
         }
         let parts = connection.into_parts()?;
-        let (client, ahead) = (parts.io.into_inner(), parts.read_buf);
+        // An empty one would keep all that hyper had made room for.
+        let ahead = if parts.read_buf.is_empty() { Bytes::new() } else { parts.read_buf };
+        let client = parts.io.into_inner();
         // An answer is under way still, whoever writes it.
         control.note_request();
         Some(Left { client, ahead, handed: slot.take()? })
