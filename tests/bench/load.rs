@@ -7,10 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use memchr::memchr_iter;
 use mio::{Events, Interest, Poll, Token};
 
-use crate::source::{DATA, JSON};
+use crate::{reader::Reader, source::JSON};
 
 /// How long nothing may come while something is owed.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -27,19 +26,6 @@ pub(crate) struct Load {
 struct Client {
     socket: mio::net::TcpStream,
     reader: Reader,
-}
-
-/// Follows one stream by its lines: those of chunked framing lie between those of events.
-#[derive(Default)]
-struct Reader {
-    /// A line that is not complete.
-    rest: Vec<u8>,
-    /// The head was read.
-    open: bool,
-    /// The number of the last event.
-    last: u64,
-    /// The generation of the first id.
-    generation: Vec<u8>,
 }
 
 impl Load {
@@ -72,7 +58,7 @@ impl Load {
             let mut socket = mio::net::TcpStream::from_std(socket);
             let token = Token(self.clients.len());
             self.poll.registry().register(&mut socket, token, Interest::READABLE).unwrap();
-            self.clients.push(Client { socket, reader: Reader { last, ..Reader::default() } });
+            self.clients.push(Client { socket, reader: Reader::at(last) });
         }
         self.until("an answer", |reader| reader.open, || ());
     }
@@ -146,43 +132,6 @@ impl Client {
                 Err(fault) if fault.kind() == ErrorKind::WouldBlock => return,
                 Err(fault) => panic!("the stream broke after event {}: {fault}", self.reader.last),
             }
-        }
-    }
-}
-
-impl Reader {
-    fn feed(&mut self, bytes: &[u8]) {
-        if self.rest.is_empty() {
-            let rest = self.lines(bytes);
-            self.rest.extend_from_slice(&bytes[rest..]);
-        } else {
-            let mut all = std::mem::take(&mut self.rest);
-            all.extend_from_slice(bytes);
-            all.drain(..self.lines(&all));
-            self.rest = all;
-        }
-    }
-
-    /// Reads whole lines and says where the last one ends.
-    fn lines(&mut self, bytes: &[u8]) -> usize {
-        let mut start = 0;
-        for end in memchr_iter(b'\n', bytes) {
-            self.line(&bytes[start..end]);
-            start = end + 1;
-        }
-        start
-    }
-
-    fn line(&mut self, line: &[u8]) {
-        if !self.open {
-            assert!(!line.starts_with(b"HTTP/") || line.starts_with(b"HTTP/1.1 200"), "refused");
-            self.open = line == b"\r";
-        } else if let Some(event) = line.strip_prefix(DATA) {
-            let number = event[..10].iter().fold(0, |n, digit| 10 * n + u64::from(digit - b'0'));
-            assert_eq!(number, self.last + 1, "a gap or a repeat: this is no figure");
-            self.last = number;
-        } else if self.generation.is_empty() && line.starts_with(b"id: ") {
-            self.generation = line[4..].split(|&b| b == b'-').next().unwrap_or_default().to_vec();
         }
     }
 }

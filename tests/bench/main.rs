@@ -19,6 +19,8 @@ mod checks;
 mod counting;
 /// Many clients at once that are no help.
 mod crowd;
+/// One event to many clients.
+mod fan_out;
 #[path = "../it/raw/floods.rs"]
 mod floods;
 /// The simplest possible broadcaster.
@@ -34,8 +36,14 @@ mod load;
 mod look;
 /// What a process costs, and the table of it.
 mod measure;
+/// Ordinary requests, many at a time.
+mod ordinary;
+/// Servers that people use today.
+mod peers;
 /// An ordinary server, and who asks it.
 mod plain;
+/// What a client reads.
+mod reader;
 /// What is said upstream.
 mod source;
 /// An event whose type stands in its data.
@@ -47,6 +55,7 @@ use std::{env, net::SocketAddr, process::ExitCode, time::Duration};
 
 use crowd::Storm;
 use measure::{Table, p99};
+use peers::Peer;
 use world::World;
 
 /// Rows that are measured together.
@@ -68,8 +77,11 @@ struct Scale {
     storm: usize,
     /// By how much windows are smaller.
     part: u64,
+    /// Who is measured, too.
+    peers: Vec<Peer>,
 }
 
+/// That of a whole run.
 const FULL: Scale = Scale {
     rounds: 5,
     clients: 1000,
@@ -80,6 +92,7 @@ const FULL: Scale = Scale {
     sleepers: 2000,
     storm: 5000,
     part: 1,
+    peers: Vec::new(),
 };
 const QUICK: Scale = Scale {
     rounds: 1,
@@ -91,6 +104,7 @@ const QUICK: Scale = Scale {
     sleepers: 100,
     storm: 200,
     part: 100,
+    peers: Vec::new(),
 };
 
 /// How many clients ask for a stream of their own at once: no more than the source's backlog takes.
@@ -98,21 +112,22 @@ const PARTY: usize = 20;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    if let [command, upstream, clients] = &arguments[..]
+    if let [command, upstream] = &arguments[..]
         && command == "floor"
     {
-        floor::run(upstream, clients.parse().unwrap());
+        floor::run(upstream.parse().unwrap());
         return ExitCode::SUCCESS;
     }
     let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
     // Only `cargo bench` says so: run as one of all targets by `cargo test`, it is a test.
     let test = !has("--bench");
     let quick = has("--quick") || test;
-    let scale = if quick { QUICK } else { FULL };
+    let peers = if has("--peers") || !quick { Peer::installed() } else { Vec::new() };
+    let scale = Scale { peers, ..if quick { QUICK } else { FULL } };
     let only = arguments.iter().find(|argument| !argument.starts_with('-'));
-    let groups: [(&str, Group); 12] = [
+    let groups: [(&str, Group); 13] = [
         ("started", started),
-        ("delivery", delivery),
+        ("delivery", fan_out::delivery),
         ("private", private),
         ("rules", rules),
         ("resume", resume),
@@ -123,11 +138,15 @@ fn main() -> ExitCode {
         ("checks", checks),
         ("floods", floods),
         ("crowded", crowded),
+        ("ordinary", ordinary::ordinary),
     ];
     assert!(only.is_none_or(|only| groups.iter().any(|(name, _)| name == only)), "there are no such rows");
     let mut table = Table::default();
     for (_, measure) in groups.iter().filter(|(name, _)| only.is_none_or(|only| only == name)) {
         measure(&scale, &mut table);
+    }
+    if has("--peers") || !quick {
+        Peer::say_what_is_missing();
     }
     // So short a round says little about limits, and a build for tests nothing.
     let holds = table.print(if quick { 2.0 } else { 1.0 });
@@ -144,32 +163,11 @@ fn started(scale: &Scale, table: &mut Table) {
     }
 }
 
-/// One event to many clients of a shared stream, one at a time and in bursts.
-fn delivery(scale: &Scale, table: &mut Table) {
-    let (mut floor, mut respool) = (World::floor(scale.clients), World::respool(10_000));
-    respool.join("/shared", scale.clients);
-    for world in [&mut floor, &mut respool] {
-        world.steady(5, 50);
-    }
-    for _ in 0..scale.rounds {
-        let least = floor.cost(|world| world.steady(scale.events, 50));
-        let own = measure::cpu(std::process::id());
-        let ours = respool.cost(|world| world.steady(scale.events, 50));
-        let own = measure::cpu(std::process::id()) - own;
-        table.add("fan-out, steady: CPU", "× floor", Some(2.5), ratio(ours, least));
-        table.add("... the load generator beside it: CPU", "× respool", Some(1.0), ratio(own, ours));
-        let deliveries = (scale.events as usize * scale.clients) as f64;
-        table.add("the floor: CPU of a delivery", "µs", None, least.as_secs_f64() * 1e6 / deliveries);
-        let least = floor.cost(|world| world.bursts(2, 500));
-        let ours = respool.cost(|world| world.bursts(2, 500));
-        table.add("fan-out, bursts of 500: CPU", "× coalescing floor", None, ratio(ours, least));
-    }
-}
-
 /// Clients with a stream of their own each: what the hop costs for an event.
 fn private(scale: &Scale, table: &mut Table) {
     let clients = scale.clients / 5;
-    let (mut floor, mut respool) = (World::floor(clients), World::respool(1000));
+    let (mut floor, mut respool) = (World::floor(), World::respool(1000));
+    floor.join("/shared", clients);
     respool.join("/private", clients);
     respool.source.wait_for(clients);
     for world in [&mut floor, &mut respool] {

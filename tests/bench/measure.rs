@@ -2,10 +2,29 @@
 
 use std::{fs, time::Duration};
 
+/// A process, its children, theirs and so on.
+pub(crate) fn tree(root: u32) -> Vec<u32> {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let stats = processes.filter_map(|process| fs::read_to_string(process.path().join("stat")).ok());
+    let parents: Vec<[u32; 2]> = stats.filter_map(|stat| parent(&stat)).collect();
+    let (mut tree, mut at) = (vec![root], 0);
+    while let Some(&of) = tree.get(at) {
+        tree.extend(parents.iter().filter(|[_, parent]| *parent == of).map(|[child, _]| child));
+        at += 1;
+    }
+    tree
+}
+
+/// The process that a line of its state is of, and its parent; its name, which may be anything, stands between the two.
+fn parent(stat: &str) -> Option<[u32; 2]> {
+    let (before, behind) = stat.split_once(" (").zip(stat.rsplit_once(") "))?;
+    Some([before.0.parse().ok()?, behind.1.split(' ').nth(1)?.parse().ok()?])
+}
+
 /// The processor time that a process has taken, over all threads that it still has: to the nanosecond, where clock
 /// ticks would be ten milliseconds.
 pub(crate) fn cpu(pid: u32) -> Duration {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let times = tasks.filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok());
     times.map(|times| Duration::from_nanos(times.split(' ').next().unwrap().parse().unwrap())).sum()
 }
@@ -37,17 +56,34 @@ pub(crate) fn descriptors() -> usize {
 }
 
 /// One figure, measured once in each round.
-pub(crate) struct Row {
-    pub(crate) what: &'static str,
-    pub(crate) unit: &'static str,
+struct Row {
+    what: &'static str,
+    unit: &'static str,
+    /// Of whom it is, if not of respool.
+    who: Option<&'static str>,
     /// What it may be at most; without one it is shown for information.
-    pub(crate) limit: Option<f64>,
+    limit: Option<f64>,
     /// No noise of the machine changes it.
-    pub(crate) is_count: bool,
-    pub(crate) values: Vec<f64>,
+    is_count: bool,
+    /// Only a whole run is judged by it.
+    is_whole: bool,
+    values: Vec<f64>,
 }
 
 impl Row {
+    fn of(what: &'static str, unit: &'static str, limit: Option<f64>) -> Self {
+        Self { what, unit, who: None, limit, is_count: false, is_whole: false, values: Vec::new() }
+    }
+
+    fn print(&self) {
+        let (least, most) = (self.values[0], self.values[self.values.len() - 1]);
+        let spread = format!("{least:.2} to {most:.2}");
+        let limit = self.limit.map_or(String::new(), |limit| limit.to_string());
+        let verdict = if self.is_over(1.0) { "OVER" } else { "" };
+        let what = format!("{}, {}", self.what, self.unit);
+        println!("{what:62} {:>9.2} {spread:>19} {limit:>7} {verdict}", self.median());
+    }
+
     fn median(&self) -> f64 {
         let middle = self.values.len() / 2;
         self.values[middle]
@@ -55,51 +91,96 @@ impl Row {
 
     /// Whether it is more than so many times its limit; a count may not be more than the limit itself.
     fn is_over(&self, times: f64) -> bool {
-        let times = if self.is_count { 1.0 } else { times };
+        let times = match times {
+            _ if self.is_count => 1.0,
+            times if self.is_whole && times > 1.0 => f64::INFINITY,
+            times => times,
+        };
         self.limit.is_some_and(|limit| self.median() > limit * times)
     }
 }
 
 /// All figures, in the order in which they were first measured.
 #[derive(Default)]
-pub(crate) struct Table(Vec<Row>);
+pub(crate) struct Table {
+    rows: Vec<Row>,
+    /// What the load generator took in each measurement, by what it measured.
+    generator: Vec<Row>,
+}
 
 impl Table {
     /// Adds one round's value.
     pub(crate) fn add(&mut self, what: &'static str, unit: &'static str, limit: Option<f64>, value: f64) {
-        self.row(what, unit, limit, value);
+        add(&mut self.rows, Row::of(what, unit, limit), value);
     }
 
     /// The same for what is counted, and not measured.
     pub(crate) fn count(&mut self, what: &'static str, unit: &'static str, limit: f64, value: f64) {
-        self.row(what, unit, Some(limit), value).is_count = true;
+        add(&mut self.rows, Row { is_count: true, ..Row::of(what, unit, Some(limit)) }, value);
     }
 
-    fn row(&mut self, what: &'static str, unit: &'static str, limit: Option<f64>, value: f64) -> &mut Row {
-        let at = self.0.iter().position(|row| row.what == what).unwrap_or_else(|| {
-            self.0.push(Row { what, unit, limit, is_count: false, values: Vec::new() });
-            self.0.len() - 1
-        });
-        let row = &mut self.0[at];
-        row.values.insert(row.values.partition_point(|&other| other < value), value);
-        row
+    /// The same for what short rounds on few clients say nothing about: only a whole run is judged.
+    pub(crate) fn whole(&mut self, what: &'static str, unit: &'static str, limit: f64, value: f64) {
+        add(&mut self.rows, Row { is_whole: true, ..Row::of(what, unit, Some(limit)) }, value);
+    }
+
+    /// The same for somebody else, to be shown beside respool's.
+    pub(crate) fn beside(&mut self, who: &'static str, what: &'static str, unit: &'static str, value: f64) {
+        add(&mut self.rows, Row { who: Some(who), ..Row::of(what, unit, None) }, value);
+    }
+
+    /// Adds what the load generator took, as a part of what it measured took: one that takes more makes no figure.
+    pub(crate) fn generator(&mut self, what: &'static str, part: f64) {
+        add(&mut self.generator, Row::of(what, "× what it measures", Some(1.0)), part);
     }
 
     /// Prints the medians, and says whether each is within so many times its limit.
     pub(crate) fn print(&self, times: f64) -> bool {
         println!("{:62} {:>9} {:>19} {:>7}", "", "median", "min to max", "limit");
-        for row in &self.0 {
-            let (least, most) = (row.values[0], row.values[row.values.len() - 1]);
-            let spread = format!("{least:.2} to {most:.2}");
-            let limit = row.limit.map_or(String::new(), |limit| limit.to_string());
-            let verdict = if row.is_over(1.0) { "OVER" } else { "" };
-            let (what, unit) = (row.what, row.unit);
-            println!(
-                "{:62} {:>9.2} {spread:>19} {limit:>7} {verdict}",
-                format!("{what}, {unit}"),
-                row.median()
-            );
+        self.rows.iter().filter(|row| row.who.is_none()).for_each(Row::print);
+        if !self.generator.is_empty() {
+            println!("\nthe load generator: CPU");
+            self.generator.iter().for_each(Row::print);
         }
-        !self.0.iter().any(|row| row.is_over(times))
+        self.print_beside();
+        !self.rows.iter().chain(&self.generator).any(|row| row.is_over(times))
     }
+
+    /// What others need, where there are any: a line for each figure, a column for each of them.
+    fn print_beside(&self) {
+        let (mut others, mut figures) = (Vec::new(), Vec::new());
+        for row in &self.rows {
+            let Some(who) = row.who else { continue };
+            if !others.contains(&who) {
+                others.push(who);
+            }
+            if !figures.contains(&(row.what, row.unit)) {
+                figures.push((row.what, row.unit));
+            }
+        }
+        if others.is_empty() {
+            return;
+        }
+        print!("\n{:62} {:>9}", "beside others, medians", "respool");
+        others.iter().for_each(|who| print!(" {who:>14}"));
+        println!();
+        for (what, unit) in figures {
+            let of = |who| self.rows.iter().find(|row| (row.what, row.unit, row.who) == (what, unit, who));
+            let shown =
+                |who| of(who).map_or_else(|| "-".to_owned(), |row: &Row| format!("{:.2}", row.median()));
+            print!("{:62} {:>9}", format!("{what}, {unit}"), shown(None));
+            others.iter().for_each(|who| print!(" {:>14}", shown(Some(who))));
+            println!();
+        }
+    }
+}
+
+fn add(rows: &mut Vec<Row>, new: Row, value: f64) {
+    let is_same = |row: &Row| (row.what, row.who) == (new.what, new.who);
+    let at = rows.iter().position(is_same).unwrap_or_else(|| {
+        rows.push(new);
+        rows.len() - 1
+    });
+    let values = &mut rows[at].values;
+    values.insert(values.partition_point(|&other| other < value), value);
 }

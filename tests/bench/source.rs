@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::measure;
+
 /// The head of a stream whose chunks are frames.
 pub(crate) const HEAD: &[u8] =
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -15,11 +17,15 @@ pub(crate) const HEAD: &[u8] =
 pub(crate) const DATA: &[u8] = b"data: {\"n\":\"";
 /// The bytes of JSON in each event.
 pub(crate) const JSON: usize = 200;
+/// The bytes of an event as it is sent: a chunk of its own.
+pub(crate) const EVENT: usize = JSON + "xx\r\ndata: \n\n\r\n".len();
 
 pub(crate) struct Source {
     pub(crate) address: SocketAddr,
     /// How many events it has sent.
     pub(crate) sent: u64,
+    /// The processor time that it took to send them.
+    pub(crate) spent: Duration,
     connections: Arc<Mutex<Vec<TcpStream>>>,
 }
 
@@ -39,7 +45,7 @@ impl Source {
                 accepted.push(connection);
             }
         });
-        Self { address, sent: 0, connections }
+        Self { address, sent: 0, spent: Duration::ZERO, connections }
     }
 
     /// Waits until somebody has asked for so many streams.
@@ -60,9 +66,12 @@ impl Source {
             write!(bytes, "{:x}\r\ndata: {json}\n\n\r\n", json.len() + 8).unwrap();
         }
         self.sent += events;
+        debug_assert_eq!(bytes.len(), EVENT * events as usize);
+        let before = measure::own_cpu();
         for connection in self.connections.lock().unwrap().iter_mut() {
             connection.write_all(&bytes).unwrap();
         }
+        self.spent += measure::own_cpu() - before;
     }
 }
 

@@ -4,27 +4,48 @@ use std::{
     env, fs,
     io::{BufRead as _, BufReader},
     net::SocketAddr,
+    path::PathBuf,
     process::{self, Child, Command, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
-use crate::{load::Load, measure, source::Source};
+use crate::{load::Load, measure, peers::Peer, source::Source};
 
 pub(crate) struct World {
-    program: Program,
+    program: Option<Program>,
     pub(crate) address: SocketAddr,
-    /// Where it tells of itself; the floor does not.
+    /// Where it tells of itself; only respool does.
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) source: Source,
     pub(crate) load: Load,
+    /// What the load generator took in the last measurement, by what the program took.
+    pub(crate) generator: f64,
 }
 
-/// A process that ends with us.
-pub(crate) struct Program(Child);
+/// A process that ends with us, and with it its children and the files that it was given.
+pub(crate) struct Program {
+    child: Child,
+    place: Option<PathBuf>,
+}
 
 impl Program {
+    /// One whose files are at this place; what it says is in the one named `said`.
+    pub(crate) fn at(child: Child, place: PathBuf) -> Self {
+        Self { child, place: Some(place) }
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|ended| ended.is_none())
+    }
+
+    /// What it said on standard error.
+    pub(crate) fn said(&self) -> String {
+        let said = self.place.as_ref().and_then(|place| fs::read_to_string(place.join("said")).ok());
+        said.unwrap_or_default()
+    }
+
     /// The real program with this configuration and a log of this level, and where it listens: for clients, and to tell of
     /// itself.
     pub(crate) fn respool(config: &str, level: &str) -> (Self, [SocketAddr; 2]) {
@@ -44,8 +65,8 @@ impl Program {
         fs::write(&file, config).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_respool"));
         let command = command.args(["--log", level, "--config"]).arg(&file).stderr(Stdio::piped());
-        let mut program = Self(command.spawn().unwrap());
-        let mut log = BufReader::new(program.0.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let mut program = Self { child: command.spawn().unwrap(), place: None };
+        let mut log = BufReader::new(program.child.stderr.take().unwrap()).lines().map_while(Result::ok);
         let mut next = || log.find_map(|line| address(&line)).expect("respool says where it listens");
         let addresses = [next(), next()];
         fs::remove_file(&file).unwrap();
@@ -55,39 +76,58 @@ impl Program {
         (program, addresses)
     }
 
-    /// The processor time that it has taken.
+    /// The processor time that it and its children have taken.
     pub(crate) fn cpu(&self) -> Duration {
-        measure::cpu(self.0.id())
+        measure::tree(self.child.id()).into_iter().map(measure::cpu).sum()
     }
 
     /// Its memory, in bytes, when it has done what it was about.
     pub(crate) fn memory(&self) -> f64 {
         thread::sleep(Duration::from_millis(200));
-        measure::memory(self.0.id())
+        measure::tree(self.child.id()).into_iter().map(measure::memory).sum()
     }
 }
 
 impl Drop for Program {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        // One that lost its parent would live on.
+        let tree: Vec<String> = measure::tree(self.child.id()).iter().map(u32::to_string).collect();
+        let _ = Command::new("sh").args(["-c", &format!("kill -KILL {}", tree.join(" "))]).status();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = self.place.as_ref().map(fs::remove_dir_all);
     }
 }
 
 impl World {
-    /// The floor with all its clients.
-    pub(crate) fn floor(clients: usize) -> Self {
+    /// The floor.
+    pub(crate) fn floor() -> Self {
         let source = Source::start();
         let mut command = Command::new(env::current_exe().unwrap());
-        command.args(["floor", &source.address.to_string(), &clients.to_string()]).stdout(Stdio::piped());
-        let mut program = Program(command.spawn().unwrap());
+        command.args(["floor", &source.address.to_string()]).stdout(Stdio::piped());
+        let mut program = Program { child: command.spawn().unwrap(), place: None };
         let mut line = String::new();
-        BufReader::new(program.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().parse().unwrap();
-        let mut world = Self { program, address, admin: None, source, load: Load::new() };
-        world.join("/shared", clients);
-        world.source.wait_for(1);
-        world
+        BufReader::new(program.child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        source.wait_for(1);
+        Self::new(Some(program), line.trim().parse().unwrap(), None, source)
+    }
+
+    /// Nothing between the source and its clients.
+    #[allow(dead_code)]
+    pub(crate) fn direct() -> Self {
+        let source = Source::start();
+        Self::new(None, source.address, None, source)
+    }
+
+    /// Somebody else.
+    pub(crate) fn peer(peer: Peer) -> Self {
+        let source = Source::start();
+        let (program, address) = peer.start(source.address);
+        Self::new(Some(program), address, None, source)
+    }
+
+    fn new(program: Option<Program>, address: SocketAddr, admin: Option<SocketAddr>, source: Source) -> Self {
+        Self { program, address, admin, source, load: Load::new(), generator: 0.0 }
     }
 
     /// The real program, with shared streams at `/shared`, private ones elsewhere, with a rule at `/ruled`, and windows of so many
@@ -119,7 +159,7 @@ ephemeral = ["heartbeat"]
             source.address
         );
         let (program, [address, admin]) = Program::respool(&text, level);
-        Self { program, address, admin: Some(admin), source, load: Load::new() }
+        Self::new(Some(program), address, Some(admin), source)
     }
 
     /// Adds clients that have everything so far.
@@ -188,20 +228,23 @@ ephemeral = ["heartbeat"]
 
     /// The processor time that the program takes for something.
     pub(crate) fn cost(&mut self, of: impl FnOnce(&mut Self)) -> Duration {
-        let before = self.cpu();
+        let (before, own, spent) = (self.cpu(), measure::own_cpu(), self.source.spent);
         of(self);
+        let own = (measure::own_cpu() - own).saturating_sub(self.source.spent - spent);
         // What it does behind the last byte belongs to it.
         thread::sleep(Duration::from_millis(20));
-        self.cpu() - before
+        let cost = self.cpu() - before;
+        self.generator = own.as_secs_f64() / cost.as_secs_f64();
+        cost
     }
 
     fn cpu(&self) -> Duration {
-        self.program.cpu()
+        self.program.as_ref().map(Program::cpu).unwrap_or_default()
     }
 
     /// The memory of the program, in bytes.
     pub(crate) fn memory(&self) -> f64 {
-        self.program.memory()
+        self.program.as_ref().map(Program::memory).unwrap_or_default()
     }
 }
 
