@@ -49,6 +49,19 @@ impl Load {
         last: u64,
         generation: Option<&str>,
     ) {
+        self.dial(to, path, count, last, generation);
+        self.until("an answer", |reader| reader.open, || ());
+    }
+
+    /// The same without waiting for an answer.
+    pub(crate) fn dial(
+        &mut self,
+        to: SocketAddr,
+        path: &str,
+        count: usize,
+        last: u64,
+        generation: Option<&str>,
+    ) {
         let id = generation.map_or(String::new(), |g| format!("Last-Event-ID: {g}-{last}\r\n"));
         let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\nAccept: text/event-stream\r\n{id}\r\n");
         for _ in 0..count {
@@ -60,7 +73,6 @@ impl Load {
             self.poll.registry().register(&mut socket, token, Interest::READABLE).unwrap();
             self.clients.push(Client { socket, reader: Reader::at(last) });
         }
-        self.until("an answer", |reader| reader.open, || ());
     }
 
     /// Reads until every client has the event `last`.
@@ -79,9 +91,14 @@ impl Load {
 
     /// Reads until every client has the event `last`; says for each of them how long it took since then.
     pub(crate) fn delays_to(&mut self, last: u64, since: Instant) -> Vec<Duration> {
-        let mut delays = Vec::with_capacity(self.clients.len());
-        self.until("an event", |reader| reader.last >= last, || delays.push(since.elapsed()));
-        delays
+        self.arrivals(last).into_iter().map(|arrival| arrival - since).collect()
+    }
+
+    /// Reads until every client has the event `last`; says for each of them when it came.
+    pub(crate) fn arrivals(&mut self, last: u64) -> Vec<Instant> {
+        let mut arrivals = Vec::with_capacity(self.clients.len());
+        self.until("an event", |reader| reader.last >= last, || arrivals.push(Instant::now()));
+        arrivals
     }
 
     /// How many bytes an event has as its client gets it, with its id.

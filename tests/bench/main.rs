@@ -30,6 +30,8 @@ mod floor;
 mod frames;
 /// One that has nothing to do.
 mod idle;
+/// How long an event takes.
+mod latency;
 /// Clients that read and compare.
 mod load;
 /// An operator who looks.
@@ -42,8 +44,12 @@ mod ordinary;
 mod peers;
 /// An ordinary server, and who asks it.
 mod plain;
+/// How events get to those who are told of each.
+mod published;
 /// What a client reads.
 mod reader;
+/// What was missed.
+mod replay;
 /// What is said upstream.
 mod source;
 /// An event whose type stands in its data.
@@ -125,9 +131,11 @@ fn main() -> ExitCode {
     let peers = if has("--peers") || !quick { Peer::installed() } else { Vec::new() };
     let scale = Scale { peers, ..if quick { QUICK } else { FULL } };
     let only = arguments.iter().find(|argument| !argument.starts_with('-'));
-    let groups: [(&str, Group); 13] = [
+    let groups: [(&str, Group); 15] = [
         ("started", started),
         ("delivery", fan_out::delivery),
+        ("latency", latency::latency),
+        ("replay", replay::replay),
         ("private", private),
         ("rules", rules),
         ("resume", resume),

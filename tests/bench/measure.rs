@@ -42,6 +42,12 @@ pub(crate) fn memory(pid: u32) -> f64 {
     line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() * 1024.0
 }
 
+/// What half of them stay within.
+pub(crate) fn p50(mut delays: Vec<Duration>) -> Duration {
+    delays.sort();
+    delays[(delays.len() - 1) / 2]
+}
+
 /// What all but one in a hundred stay within.
 pub(crate) fn p99(mut delays: Vec<Duration>) -> Duration {
     delays.sort();

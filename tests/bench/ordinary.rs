@@ -65,8 +65,8 @@ pub(crate) fn ordinary(scale: &Scale, table: &mut Table) {
     let config = format!("listen = '127.0.0.1:0'\nadmin = '127.0.0.1:0'\nupstream = 'http://{origin}'\n");
     let (program, [address, _]) = Program::respool(&config, "info");
     let mut asked = vec![(None, program, address)];
-    for &peer in &scale.peers {
-        let (program, address) = peer.start(origin);
+    for &peer in scale.peers.iter().filter(|peer| peer.is_told().is_none()) {
+        let (program, address, _) = peer.start(origin);
         asked.push((Some(peer), program, address));
     }
     let time = Duration::from_millis(10 * scale.events);

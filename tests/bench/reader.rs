@@ -13,6 +13,8 @@ pub(crate) struct Reader {
     pub(crate) last: u64,
     /// The generation of the first id.
     pub(crate) generation: Vec<u8>,
+    /// By its head; else all that comes is one.
+    is_chunked: bool,
     /// How much of a chunk is to come.
     left: usize,
     /// A line of the head, or one that frames a chunk, that is not complete.
@@ -61,7 +63,11 @@ impl Reader {
         let line = line.trim_ascii_end();
         if !self.open {
             assert!(!line.starts_with(b"HTTP/") || line.starts_with(b"HTTP/1.1 200"), "refused");
+            self.is_chunked |= line.eq_ignore_ascii_case(b"transfer-encoding: chunked");
             self.open = line.is_empty();
+            if self.open && !self.is_chunked {
+                self.left = usize::MAX;
+            }
         } else if !line.is_empty() {
             let hex = |size, digit: &u8| 16 * size + char::from(*digit).to_digit(16).unwrap() as usize;
             self.left = line.iter().fold(0, hex);

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::measure;
+use crate::{measure, published::Publisher};
 
 /// The head of a stream whose chunks are frames.
 pub(crate) const HEAD: &[u8] =
@@ -27,6 +27,8 @@ pub(crate) struct Source {
     /// The processor time that it took to send them.
     pub(crate) spent: Duration,
     connections: Arc<Mutex<Vec<TcpStream>>>,
+    /// Who is told of events, where nobody asks for them.
+    publisher: Option<Publisher>,
 }
 
 impl Source {
@@ -45,7 +47,12 @@ impl Source {
                 accepted.push(connection);
             }
         });
-        Self { address, sent: 0, spent: Duration::ZERO, connections }
+        Self { address, sent: 0, spent: Duration::ZERO, connections, publisher: None }
+    }
+
+    /// One that nobody asks.
+    pub(crate) fn publishing(publisher: Publisher) -> Self {
+        Self { publisher: Some(publisher), ..Self::start() }
     }
 
     /// Waits until somebody has asked for so many streams.
@@ -59,28 +66,38 @@ impl Source {
 
     /// Sends so many events on every stream, in one write, each a chunk of its own.
     pub(crate) fn emit(&mut self, events: u64) {
-        let mut bytes = Vec::new();
-        for n in self.sent + 1..=self.sent + events {
-            let json = format!(r#"{{"n":"{n:010}","pad":"{}"}}"#, "x".repeat(JSON - 27));
-            debug_assert_eq!(json.len(), JSON);
+        let events: Vec<String> = (self.sent + 1..=self.sent + events).map(json).collect();
+        self.sent += events.len() as u64;
+        let mut bytes = Vec::with_capacity(EVENT * events.len());
+        for json in &events {
             write!(bytes, "{:x}\r\ndata: {json}\n\n\r\n", json.len() + 8).unwrap();
         }
-        self.sent += events;
-        debug_assert_eq!(bytes.len(), EVENT * events as usize);
+        debug_assert_eq!(bytes.len(), EVENT * events.len());
         let before = measure::own_cpu();
         for connection in self.connections.lock().unwrap().iter_mut() {
             connection.write_all(&bytes).unwrap();
+        }
+        if let Some(publisher) = &mut self.publisher {
+            publisher.publish(&events);
         }
         self.spent += measure::own_cpu() - before;
     }
 }
 
+/// What the event of this number says.
+fn json(n: u64) -> String {
+    let json = format!(r#"{{"n":"{n:010}","pad":"{}"}}"#, "x".repeat(JSON - 27));
+    debug_assert_eq!(json.len(), JSON);
+    json
+}
+
 /// Reads a head, byte by byte: nothing that is measured waits for it.
-pub(crate) fn until_blank_line(from: &mut TcpStream) {
+pub(crate) fn until_blank_line(from: &mut TcpStream) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
         from.read_exact(&mut byte).unwrap();
         head.push(byte[0]);
     }
+    String::from_utf8_lossy(&head).into_owned()
 }

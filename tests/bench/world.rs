@@ -6,12 +6,21 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process::{self, Child, Command, Stdio},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
 
-use crate::{load::Load, measure, peers::Peer, source::Source};
+use crate::{
+    load::Load,
+    measure,
+    peers::Peer,
+    published::{self, Publisher},
+    source::Source,
+};
 
 pub(crate) struct World {
     program: Option<Program>,
@@ -95,6 +104,9 @@ impl Drop for Program {
         let _ = Command::new("sh").args(["-c", &format!("kill -KILL {}", tree.join(" "))]).status();
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if thread::panicking() {
+            eprint!("{}", self.said());
+        }
         let _ = self.place.as_ref().map(fs::remove_dir_all);
     }
 }
@@ -113,7 +125,6 @@ impl World {
     }
 
     /// Nothing between the source and its clients.
-    #[allow(dead_code)]
     pub(crate) fn direct() -> Self {
         let source = Source::start();
         Self::new(None, source.address, None, source)
@@ -121,9 +132,13 @@ impl World {
 
     /// Somebody else.
     pub(crate) fn peer(peer: Peer) -> Self {
-        let source = Source::start();
-        let (program, address) = peer.start(source.address);
-        Self::new(Some(program), address, None, source)
+        let Some(manner) = peer.is_told() else {
+            let source = Source::start();
+            let (program, address, _) = peer.start(source.address);
+            return Self::new(Some(program), address, None, source);
+        };
+        let (program, address, told) = peer.start(published::that_holds());
+        Self::new(Some(program), address, None, Source::publishing(Publisher::new(told, manner)))
     }
 
     fn new(program: Option<Program>, address: SocketAddr, admin: Option<SocketAddr>, source: Source) -> Self {
@@ -204,6 +219,58 @@ ephemeral = ["heartbeat"]
             self.load.connect(self.address, "/shared", 1, self.source.sent - missed, Some(&generation));
             self.load.read_to(self.source.sent);
         }
+    }
+
+    /// So many clients at once that have missed so much of the shared stream, in the place of those who are there.
+    pub(crate) fn come_back(&mut self, clients: usize, missed: u64) {
+        let generation = self.load.generation.clone();
+        self.load.leave();
+        self.load.dial(self.address, "/shared", clients, self.source.sent - missed, Some(&generation));
+    }
+
+    /// The same, and until all have it so many more events arrive, ten at a time.
+    pub(crate) fn come_back_while(&mut self, clients: usize, missed: u64, more: u64) {
+        let generation = self.load.generation.clone();
+        let (last, first) = (self.source.sent + more, self.source.sent - missed);
+        let Self { source, load, address, .. } = self;
+        load.leave();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..more / 10 {
+                    source.emit(10);
+                    thread::sleep(Duration::from_millis(2));
+                }
+                source.emit(last - source.sent);
+            });
+            load.dial(*address, "/shared", clients, first, Some(&generation));
+            load.read_to(last);
+        });
+    }
+
+    /// So many events in a second, each as soon as its time has come, by a thread of their own; of each client and event how
+    /// long it took.
+    pub(crate) fn hops(&mut self, events: u64, per_second: u32) -> Vec<Duration> {
+        let Self { source, load, .. } = self;
+        let (next, (begun, begins)) = (source.sent + 1, mpsc::channel());
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                let start = Instant::now();
+                for n in 1..=events {
+                    thread::sleep(
+                        (start + Duration::from_secs(n) / per_second).duration_since(Instant::now()),
+                    );
+                    begun.send(Instant::now()).unwrap();
+                    source.emit(1);
+                }
+            });
+            let arrivals = (next..next + events).map(|n| load.arrivals(n));
+            arrivals
+                .flat_map(|all| {
+                    let begin = begins.recv().unwrap();
+                    all.into_iter().map(move |arrival| arrival - begin)
+                })
+                .collect()
+        })
     }
 
     /// One event at a time, each delivered to every client before the next, and so many in a second at most.
