@@ -26,34 +26,44 @@ fn few(scale: &Scale, table: &mut Table) {
     let (mut floor, mut respool) = (all(World::floor()), all(World::respool(10_000)));
     let mut peers: Vec<(Peer, World)> =
         scale.peers.iter().map(|&peer| (peer, all(World::peer(peer)))).collect();
-    let deliveries = (scale.events as usize * scale.clients) as f64;
     for _ in 0..scale.rounds {
-        let steady = |world: &mut World| {
-            let spent = world.source.spent;
-            let cost = world.cost(|world| world.steady(scale.events, 50));
-            (cost, micros(world.source.spent - spent) / deliveries)
-        };
-        let (least, _) = steady(&mut floor);
-        table.add("... the floor: CPU of a delivery", "µs", None, micros(least) / deliveries);
-        let (ours, upstream) = steady(&mut respool);
-        table.whole(STEADY, "× floor", 1.25, ratio(ours, least));
-        table.add(UPSTREAM, "µs", None, upstream);
+        let [least, ours] = [&mut floor, &mut respool].map(|world| steady(world, scale.events));
+        table.add("... the floor: CPU of a delivery", "µs", None, least.delivery);
+        table.whole(STEADY, "× floor", 1.25, ours.delivery / least.delivery);
+        table.add(UPSTREAM, "µs", None, ours.upstream);
         table.generator("fan-out, steady, 1000 clients", respool.generator);
         for (peer, world) in &mut peers {
-            let (theirs, upstream) = steady(world);
-            table.beside(peer.name(), STEADY, "× floor", ratio(theirs, least));
-            table.beside(peer.name(), UPSTREAM, "µs", upstream);
+            let theirs = steady(world, scale.events / 4);
+            table.beside(peer.name(), STEADY, "× floor", theirs.delivery / least.delivery);
+            table.beside(peer.name(), UPSTREAM, "µs", theirs.upstream);
         }
-        let burst = |world: &mut World| world.cost(|world| world.bursts(2, 500));
-        let least = burst(&mut floor);
-        let (what, deliveries) = ("... the floor: CPU of a delivery in a burst", 1000 * scale.clients);
-        table.add(what, "µs", None, micros(least) / deliveries as f64);
-        table.whole(BURST, "× coalescing floor", 1.7, ratio(burst(&mut respool), least));
+        let [least, ours] = [&mut floor, &mut respool].map(|world| burst(world, 2));
+        table.add("... the floor: CPU of a delivery in a burst", "µs", None, least);
+        table.whole(BURST, "× coalescing floor", 1.7, ours / least);
         table.generator("fan-out, bursts", respool.generator);
         for (peer, world) in &mut peers {
-            table.beside(peer.name(), BURST, "× coalescing floor", ratio(burst(world), least));
+            table.beside(peer.name(), BURST, "× coalescing floor", burst(world, 1) / least);
         }
     }
+}
+
+/// What a delivery costs the one that is measured, and its upstream, in microseconds.
+struct Cost {
+    delivery: f64,
+    upstream: f64,
+}
+
+fn steady(world: &mut World, events: u64) -> Cost {
+    let spent = world.source.spent;
+    let cost = world.cost(|world| world.steady(events, 50));
+    let each = |all: Duration| all.as_secs_f64() * 1e6 / (events as f64 * world.load.clients() as f64);
+    Cost { delivery: each(cost), upstream: each(world.source.spent - spent) }
+}
+
+/// The same without the upstream's.
+fn burst(world: &mut World, bursts: u64) -> f64 {
+    let cost = world.cost(|world| world.bursts(bursts, 500));
+    cost.as_secs_f64() * 1e6 / (bursts as f64 * 500.0 * world.load.clients() as f64)
 }
 
 /// So many that not all of their sockets are in the cache.
@@ -62,13 +72,9 @@ fn many(scale: &Scale, table: &mut Table) {
     let mut floor = with_clients(World::floor(), clients);
     let mut respool = with_clients(World::respool(10_000), clients);
     for _ in 0..scale.rounds {
-        let steady = |world: &mut World| world.cost(|world| world.steady(scale.events / 5, 10));
-        let least = steady(&mut floor);
-        table.whole(MANY, "× floor", 1.25, ratio(steady(&mut respool), least));
+        let [least, ours] = [&mut floor, &mut respool]
+            .map(|world| world.cost(|world| world.steady(scale.events.div_ceil(5), 10)));
+        table.whole(MANY, "× floor", 1.25, ratio(ours, least));
         table.generator("fan-out, steady, 5000 clients", respool.generator);
     }
-}
-
-fn micros(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e6
 }

@@ -22,7 +22,7 @@ const UPSTREAM: Token = Token(usize::MAX - 1);
 
 /// Serves clients what the upstream says, and tells on standard output where.
 pub(crate) fn run(upstream: SocketAddr) {
-    let mut listener = TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let mut listener = listen();
     println!("{}", listener.local_addr().unwrap());
     let mut upstream = subscribe(upstream);
     let (mut poll, mut events) = (Poll::new().unwrap(), Events::with_capacity(1024));
@@ -43,6 +43,15 @@ pub(crate) fn run(upstream: SocketAddr) {
             }
         }
     }
+}
+
+/// With room for all who come at once.
+fn listen() -> TcpListener {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    socket.listen(4096).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    TcpListener::from_std(socket.into())
 }
 
 fn subscribe(upstream: SocketAddr) -> TcpStream {

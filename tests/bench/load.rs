@@ -33,7 +33,7 @@ impl Load {
         Self {
             poll: Poll::new().unwrap(),
             events: Events::with_capacity(1024),
-            buffer: vec![0; 256 << 10],
+            buffer: vec![0; 64 << 10],
             clients: Vec::new(),
             generation: String::new(),
         }
@@ -64,15 +64,24 @@ impl Load {
     ) {
         let id = generation.map_or(String::new(), |g| format!("Last-Event-ID: {g}-{last}\r\n"));
         let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\nAccept: text/event-stream\r\n{id}\r\n");
-        for _ in 0..count {
-            let mut socket = TcpStream::connect(to).unwrap();
+        for n in 0..count {
+            let mut socket = connect(to);
             socket.write_all(request.as_bytes()).unwrap();
             socket.set_nonblocking(true).unwrap();
             let mut socket = mio::net::TcpStream::from_std(socket);
             let token = Token(self.clients.len());
             self.poll.registry().register(&mut socket, token, Interest::READABLE).unwrap();
             self.clients.push(Client { socket, reader: Reader::at(last) });
+            // Those that are there read meanwhile.
+            if n % 10 == 9 {
+                self.turn();
+            }
         }
+    }
+
+    /// How many clients there are.
+    pub(crate) fn clients(&self) -> usize {
+        self.clients.len()
     }
 
     /// Reads until every client has the event `last`.
@@ -111,6 +120,14 @@ impl Load {
         self.clients.clear();
     }
 
+    /// Reads what is there.
+    fn turn(&mut self) {
+        self.poll.poll(&mut self.events, Some(Duration::ZERO)).unwrap();
+        for event in &self.events {
+            self.clients[event.token().0].read(&mut self.buffer);
+        }
+    }
+
     fn until(&mut self, wanted: &str, has: impl Fn(&Reader) -> bool, mut came: impl FnMut()) {
         let mut missing = self.clients.iter().filter(|client| !has(&client.reader)).count();
         let mut heard = Instant::now();
@@ -132,6 +149,14 @@ impl Load {
             }
         }
     }
+}
+
+/// With room for what a thousand events take: else the sender would wait, and go on in the time of who reads.
+fn connect(to: SocketAddr) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(1 << 20).unwrap();
+    socket.connect(&to.into()).unwrap();
+    socket.into()
 }
 
 impl Client {

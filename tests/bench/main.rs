@@ -113,9 +113,6 @@ const QUICK: Scale = Scale {
     peers: Vec::new(),
 };
 
-/// How many clients ask for a stream of their own at once: no more than the source's backlog takes.
-const PARTY: usize = 20;
-
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     if let [command, upstream] = &arguments[..]
@@ -248,19 +245,19 @@ fn idle(scale: &Scale, table: &mut Table) {
         world.steady(3, 5);
         let each = (world.memory() - before) / clients as f64;
         table.add("memory of an idle client of a shared stream", "KB", Some(14.0), each / 1024.0);
+        table.whole("... which is to become", "KB", 1.5, each / 1024.0);
     }
     for _ in 0..scale.rounds {
         let mut world = World::respool(1000);
         world.join("/private", 10);
         world.steady(3, 50);
         let before = world.memory();
-        let parties = scale.idle / PARTY / 5;
-        for _ in 0..parties {
-            world.join("/private", PARTY);
-        }
+        let clients = scale.idle / 5;
+        world.join("/private", clients);
         world.steady(3, 5);
-        let each = (world.memory() - before) / (parties * PARTY) as f64;
+        let each = (world.memory() - before) / clients as f64;
         table.add("... with a stream of its own", "KB", Some(50.0), each / 1024.0);
+        table.whole("... which is to become, with its upstream connection", "KB", 12.0, each / 1024.0);
     }
 }
 

@@ -62,7 +62,8 @@ impl Reader {
     fn framing(&mut self, line: &[u8]) {
         let line = line.trim_ascii_end();
         if !self.open {
-            assert!(!line.starts_with(b"HTTP/") || line.starts_with(b"HTTP/1.1 200"), "refused");
+            let is_refused = line.starts_with(b"HTTP/") && !line.starts_with(b"HTTP/1.1 200");
+            assert!(!is_refused, "{}", String::from_utf8_lossy(line));
             self.is_chunked |= line.eq_ignore_ascii_case(b"transfer-encoding: chunked");
             self.open = line.is_empty();
             if self.open && !self.is_chunked {

@@ -65,7 +65,7 @@ fn alone(worlds: &mut [World; 2], missed: &Missed, scale: &Scale, table: &mut Ta
     table.whole(missed.cpu, "× floor", 2.0, ratio(ours, least));
     table.add(missed.wall, "ms", None, wall.as_secs_f64() * 1e3);
     table.add(missed.floor_wall, "ms", None, floor.as_secs_f64() * 1e3);
-    table.generator(missed.generator, worlds[1].generator);
+    table.receiver(missed.generator, 2.5, worlds[1].generator);
     wall
 }
 

@@ -22,6 +22,9 @@ use crate::{
     source::Source,
 };
 
+/// How many clients that may want a stream of their own each come at once.
+const PARTY: usize = 50;
+
 pub(crate) struct World {
     program: Option<Program>,
     pub(crate) address: SocketAddr,
@@ -177,9 +180,14 @@ ephemeral = ["heartbeat"]
         Self::new(Some(program), address, Some(admin), source)
     }
 
-    /// Adds clients that have everything so far.
+    /// Adds clients that have everything so far, no more of them at once than the source's backlog takes.
     pub(crate) fn join(&mut self, path: &str, clients: usize) {
-        self.load.connect(self.address, path, clients, self.source.sent, None);
+        let mut left = clients;
+        while left > 0 {
+            let party = left.min(PARTY);
+            self.load.connect(self.address, path, party, self.source.sent, None);
+            left -= party;
+        }
     }
 
     /// Adds so many shared streams of so many clients each.
@@ -260,7 +268,7 @@ ephemeral = ["heartbeat"]
                         (start + Duration::from_secs(n) / per_second).duration_since(Instant::now()),
                     );
                     begun.send(Instant::now()).unwrap();
-                    source.emit(1);
+                    source.emit_at_once(1);
                 }
             });
             let arrivals = (next..next + events).map(|n| load.arrivals(n));
