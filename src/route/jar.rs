@@ -151,3 +151,137 @@ fn without_cookies(request: &Parts) -> Parts {
     parts.headers.remove(header::COOKIE);
     parts
 }
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderName;
+
+    use super::{
+        super::key::tests::{request, route},
+        *,
+    };
+
+    const TIME: Duration = Duration::from_secs(10);
+
+    fn private(key: Option<Vec<KeyPart>>) -> Route {
+        Route { mode: Mode::Private, ..route(key) }
+    }
+
+    fn by_cookie(name: &str) -> Route {
+        private(Some(vec![KeyPart::Path, KeyPart::Cookie(name.to_owned())]))
+    }
+
+    fn jar(cookies: &Cookies, route: &Route, line: &str) -> Option<Jar> {
+        cookies.jar(route, &request("/e", &[("host", "h"), ("cookie", line)]))
+    }
+
+    /// Whether a client with `new` is the one that had `old`, to which the upstream has answered with `set` at the start.
+    fn comes(cookies: &Cookies, route: &Route, [old, set, new]: [&str; 3], after: Duration) -> bool {
+        let start = Instant::now();
+        let first = Request::from_parts(request("/e", &[("host", "h"), ("cookie", old)]), ());
+        let mut answer = HeaderMap::new();
+        for line in set.split('|').filter(|line| !line.is_empty()) {
+            answer.append(header::SET_COOKIE, HeaderValue::from_str(line).unwrap());
+        }
+        cookies.answered(&Cookies::carried(&first).unwrap(), &answer, start);
+        let [new, former] = [new, old].map(|line| jar(cookies, route, line).unwrap());
+        cookies.came_of(&new, &former, start + after)
+    }
+
+    #[track_caller]
+    fn check(route: &Route, lines: [&str; 3], expected: bool) {
+        let is = comes(&Cookies::new(7, TIME), route, lines, Duration::ZERO);
+        assert_eq!(is, expected, "{lines:?}");
+    }
+
+    #[test]
+    fn a_client_is_the_one_that_had_the_cookies_which_the_upstream_replaced() {
+        let all = private(None);
+        check(&all, ["a=1", "", "a=1"], true);
+        check(&all, ["a=1", "", "a=2"], false);
+        check(&all, ["a=1", "a=2; Path=/", "a=2"], true);
+        check(&all, ["a=1", "a=2", "a=3"], false);
+        check(&all, ["a=1; b=1", "b=2", "a=1; b=2"], true);
+        check(&all, ["a=1; b=1", "a=2|b=2", " a=2 ;b=2;"], true);
+        check(&all, ["a=1; b=1", "b=2", "a=2; b=2"], false);
+        check(&all, ["a=1", "b=2", "b=2"], false);
+        check(&all, ["a=1", "a=2", "a=2; b=1"], false);
+        check(&all, ["a=1; b=1", "", "a=1"], false);
+        check(&all, ["a=1; b=1", "", "b=1; a=1"], false);
+        // It cannot be told which of them is replaced.
+        check(&all, ["a=1; a=3", "a=2", "a=2; a=3"], false);
+    }
+
+    #[test]
+    fn only_those_cookies_count_that_the_route_counts() {
+        let whole = private(Some(vec![KeyPart::Header(header::COOKIE)]));
+        for (route, other_counts) in [(by_cookie("a"), false), (whole, true), (private(None), true)] {
+            check(&route, ["a=1; b=1", "a=2", "a=2; b=1"], true);
+            check(&route, ["a=1; b=1", "a=2", "a=2; b=2"], !other_counts);
+        }
+        // A shared stream's clients are asked about one by one; one that has its own stream is told from others by all.
+        check(&route(Some(vec![KeyPart::Path])), ["a=1; b=1", "a=2", "a=2; b=2"], false);
+        let (cookies, header) = (Cookies::new(7, TIME), KeyPart::Header(HeaderName::from_static("x-a")));
+        assert_eq!(jar(&cookies, &private(Some(vec![KeyPart::Path, header])), "a=1"), None);
+    }
+
+    #[test]
+    fn all_else_must_be_the_same() {
+        let (cookies, now) = (Cookies::new(7, TIME), Instant::now());
+        let jar = |uri, headers: &[(&str, &str)]| {
+            let headers = [headers, &[("cookie", "a=1")]].concat();
+            cookies.jar(&private(None), &request(uri, &headers)).unwrap()
+        };
+        let plain = jar("/e", &[("host", "h")]);
+        for (uri, headers, same) in [
+            ("/e", &[("host", "h"), ("user-agent", "x")][..], true),
+            ("/f", &[("host", "h")], false),
+            ("/e?a", &[("host", "h")], false),
+            ("/e", &[("host", "g")], false),
+            ("/e", &[("host", "h"), ("authorization", "x")], false),
+        ] {
+            assert_eq!(cookies.came_of(&jar(uri, headers), &plain, now), same, "{uri} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_replaced_cookie_counts_for_its_time() {
+        let lines = ["a=1", "a=2", "a=2"];
+        let cookies = Cookies::new(7, TIME);
+        let second = Duration::from_secs(1);
+        assert!(comes(&cookies, &private(None), lines, TIME - second));
+        assert!(!comes(&cookies, &private(None), lines, TIME));
+        cookies.set_time(second);
+        assert!(!comes(&cookies, &private(None), lines, second));
+    }
+
+    #[test]
+    fn there_is_a_jar_where_cookies_count_and_every_server_sees_the_same_ones() {
+        let (cookies, all) = (Cookies::new(7, TIME), private(None));
+        let many = |count: usize| (0..count).map(|n| format!("c{n}=1")).collect::<Vec<_>>().join("; ");
+        for (route, line, is) in [
+            (&all, "a=1", true),
+            (&all, "a", true),
+            (&all, "", false),
+            (&all, " ; ", false),
+            (&all, &many(MOST), true),
+            (&all, &many(MOST + 1), false),
+            (&by_cookie("a"), "b=1; a=1", true),
+            (&by_cookie("a"), "b=1", false),
+            (&by_cookie("a"), "a=1; A=2", false),
+            (&by_cookie("b"), "b=1; a=1; A=2", true),
+        ] {
+            assert_eq!(jar(&cookies, route, line).is_some(), is, "{line}");
+        }
+        assert_eq!(cookies.jar(&all, &request("/e", &[])), None);
+        assert!(Cookies::carried(&Request::from_parts(request("/e", &[("x-a", "a=1")]), ())).is_none());
+        let (full, other) = (many(MOST), format!("{}; last=1", many(MOST - 1)));
+        check(&all, [&full, "", &full], true);
+        check(&all, [&full, "", &other], false);
+    }
+
+    #[test]
+    fn nothing_of_a_cookie_is_shown() {
+        assert_eq!(format!("{:?}", Cookies::new(7, TIME)), "Cookies");
+    }
+}

@@ -315,13 +315,13 @@ fn is_harmless(name: &HeaderName) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use http::Request;
 
     use super::*;
     use crate::{route::*, window::Bounds};
 
-    fn route(key: Option<Vec<KeyPart>>) -> Route {
+    pub(in crate::route) fn route(key: Option<Vec<KeyPart>>) -> Route {
         let one = std::num::NonZeroUsize::MIN;
         Route {
             name: "r".into(),
@@ -350,12 +350,16 @@ mod tests {
         }
     }
 
-    fn key(route: &Route, uri: &str, headers: &[(&str, &str)]) -> Key {
+    pub(in crate::route) fn request(uri: &str, headers: &[(&str, &str)]) -> Parts {
         let mut request = Request::get(uri);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        Keyer::new(7).key(route, &request.body(()).unwrap().into_parts().0)
+        request.body(()).unwrap().into_parts().0
+    }
+
+    fn key(route: &Route, uri: &str, headers: &[(&str, &str)]) -> Key {
+        Keyer::new(7).key(route, &request(uri, headers))
     }
 
     type Side<'a> = (&'a str, &'a [(&'a str, &'a str)]);
@@ -447,11 +451,7 @@ mod tests {
     #[test]
     fn an_identity_is_everything_that_could_mean_somebody_else_and_the_origin_as_sent() {
         let identity = |uri: &str, headers: &[(&str, &str)]| {
-            let mut request = Request::get(uri);
-            for (name, value) in headers {
-                request = request.header(*name, *value);
-            }
-            Keyer::new(7).identity(&route(None), &request.body(()).unwrap().into_parts().0)
+            Keyer::new(7).identity(&route(None), &request(uri, headers))
         };
         let plain = identity("/e", &[("host", "h"), ("cookie", "a=1")]);
         for (uri, headers) in [
@@ -523,6 +523,7 @@ mod tests {
         for odd in [
             "x=\"; sid=s; y=\"",
             "x=\"\\\"; sid=s; y=\"",
+            "x=\"a\\\\\"; sid=s",
             "s%69d=t; sid=s",
             "Sid=t; sid=s",
             "sid; sid=s",
@@ -532,7 +533,7 @@ mod tests {
         ] {
             check(parts(), plain, (plain.0, &[("x-dir", "d"), ("cookie", odd)]), false);
         }
-        for same in ["connect.sid=1; sid=s", "x=sid; sid=s", "x=\"a b\"; sid=s", " sid =s"] {
+        for same in ["connect.sid=1; sid=s", "x=sid; sid=s", "x=\"a b\"; sid=s", "x=a\\b; sid=s", " sid =s"] {
             check(parts(), plain, (plain.0, &[("x-dir", "d"), ("cookie", same)]), true);
         }
         let odd = [("x-dir", "d"), ("x_dir", "c"), plain.1[1]];
@@ -540,5 +541,95 @@ mod tests {
         check(parts(), plain, ("/e?room=1", &[("x-dir", "d"), ("cookie", "sid=t")]), false);
         check(parts(), plain, ("/e?room=1", &[("x-dir", "c"), ("cookie", "sid=s")]), false);
         check(parts(), plain, ("/e?room=1", &[("x-dir", "d"), ("cookie", "xsid=s")]), false);
+    }
+
+    #[test]
+    fn values_of_a_part_are_not_those_of_the_next() {
+        let part = |name| KeyPart::Header(HeaderName::from_static(name));
+        let parts = Some(vec![part("x-a"), part("x-b")]);
+        let one: Side<'_> = ("/e", &[("x-a", ""), ("x-a", "header"), ("x-a", "x-b"), ("x-b", "v")]);
+        let two: Side<'_> = ("/e", &[("x-b", ""), ("x-b", "header"), ("x-b", "x-b"), ("x-b", "v")]);
+        check(parts, one, two, false);
+    }
+
+    #[test]
+    fn of_a_client_alone_all_counts_that_the_upstream_is_not_asked_about() {
+        let own = |route: &Route, uri: &str, headers: &[(&str, &str)]| {
+            Keyer::new(7).own_key(route, &request(uri, headers))
+        };
+        let shared = route(Some(vec![KeyPart::Path]));
+        let plain = own(&shared, "/e?a", &[("host", "h"), ("cookie", "a=1")]);
+        for (uri, headers, same) in [
+            ("/e", &[("cookie", "a=1"), ("host", "h"), ("user-agent", "x")][..], true),
+            ("/f?a", &[("host", "h"), ("cookie", "a=1")], false),
+            ("/e?a", &[("host", "g"), ("cookie", "a=1")], false),
+            ("/e?a", &[("host", "h"), ("cookie", "a=2")], false),
+            ("/e?a", &[("host", "h"), ("cookie", "a=1"), ("authorization", "x")], false),
+        ] {
+            assert_eq!(own(&shared, uri, headers) == plain, same, "{uri} {headers:?}");
+        }
+        // Where the key is the operator's word for a client, or counts all, nothing is added.
+        for route in [Route { mode: Mode::Private, ..shared }, route(None)] {
+            let headers = [("host", "h"), ("cookie", "a=1")];
+            assert_eq!(own(&route, "/e?a", &headers), key(&route, "/e?a", &headers));
+        }
+    }
+
+    #[test]
+    fn a_key_is_shown_by_its_first_digits_and_a_secret_not_at_all() {
+        let bits = 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef;
+        assert_eq!(
+            (format!("{:?}", Key(bits)), Key(bits).to_string()),
+            ("01234567".into(), "01234567".into())
+        );
+        assert_eq!(format!("{:?}", Identity(bits)), "01234567");
+        assert_eq!(format!("{:?}", Keyer::new(bits)), "Keyer");
+    }
+
+    #[test]
+    fn what_counts_is_shown_with_its_values() {
+        let shown = |route: &Route, uri: &str| {
+            let headers = [("x-b", "3"), ("host", "H"), ("x-a", "1"), ("x-a", "2"), ("user-agent", "x")];
+            let counted = counted(route, &request(uri, &headers));
+            let text = |value: Vec<u8>| String::from_utf8(value).unwrap();
+            let shown = counted.into_iter().map(|(part, values)| {
+                format!("{part} {:?}", values.into_iter().map(text).collect::<Vec<_>>())
+            });
+            shown.collect::<Vec<_>>()
+        };
+        let all = [
+            "host [\"h\"]",
+            "path [\"/e\"]",
+            "query [\"a=1\"]",
+            "header:x-a [\"1\", \"2\"]",
+            "header:x-b [\"3\"]",
+        ];
+        assert_eq!(shown(&route(None), "/e?a=1&lastEventId=7"), all);
+        assert_eq!(shown(&route(None), "/e?lastEventId=7")[2], "query []");
+        let parts =
+            [KeyPart::Parameter("a".into()), KeyPart::Parameter("b".into()), KeyPart::Cookie("c".into())];
+        assert_eq!(
+            shown(&route(Some(parts.to_vec())), "/e?a=1"),
+            ["query:a [\"1\"]", "query:b []", "cookie:c []"]
+        );
+    }
+
+    #[test]
+    fn a_page_of_this_very_host_is_no_other_origin() {
+        for (origin, own) in [
+            (None, true),
+            (Some("http://h:80"), true),
+            (Some("HTTPS://H:80"), true),
+            (Some("http://h"), false),
+            (Some("http://g:80"), false),
+            (Some("ftp://h:80"), false),
+            (Some("h:80"), false),
+            (Some("null"), false),
+        ] {
+            let headers: Vec<_> = origin.into_iter().map(|origin| ("origin", origin)).collect();
+            let by_header = request("/e", &[&headers[..], &[("host", "h:80")]].concat());
+            let by_address = request("http://h:80/e", &headers);
+            assert_eq!((has_own_origin(&by_header), has_own_origin(&by_address)), (own, own), "{origin:?}");
+        }
     }
 }
