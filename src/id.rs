@@ -240,6 +240,8 @@ mod tests {
             );
         }
         assert_eq!(Asked::by(b""), Asked::Nothing);
+        assert_eq!([b"", &b"12"[..]].map(|id| Asked::by(id).position()), [None, None]);
+        assert_eq!(Asked::by(ours.as_bytes()).position(), Position::parse(ours.as_bytes()));
         assert!(matches!(Asked::by(b"12"), Asked::Foreign(id) if id == "12"));
         // Sixty-five bits do not fit a shared generation.
         assert_eq!(Position::parse(b"rg000000000000-1"), None);
@@ -252,6 +254,26 @@ mod tests {
         let clock_set_back = Generation::shared(1_600_000_000_000, 0, Some(second));
         assert!(first < second && second < clock_set_back);
         assert!(first.to_string() < second.to_string() && second.to_string() < clock_set_back.to_string());
+    }
+
+    #[test]
+    fn a_shared_generation_is_42_bits_of_milliseconds_and_22_random_ones() {
+        for (millis, random, after, expected) in [
+            (0, 0, None, 0),
+            (1, 0, None, 1 << 22),
+            (0, u32::MAX, None, (1 << 22) - 1),
+            (0, 1 << 10, None, 1),
+            (3, (1 << 10) - 1, None, 3 << 22),
+            (3, 7 << 10, Some(3 << 22), 3 << 22 | 7),
+            (3, 7 << 10, Some(3 << 22 | 7), 3 << 22 | 8),
+            (3, 7 << 10, Some(9 << 22), 9 << 22 | 1),
+        ] {
+            let drawn = Generation::shared(millis, random, after.map(Generation::Shared));
+            assert_eq!(drawn, Generation::Shared(expected), "{millis} {random} {after:?}");
+        }
+        let session = Some(Generation::Session(u128::MAX));
+        assert_eq!(Generation::shared(1, 0, session), Generation::Shared(1 << 22));
+        assert_eq!(Generation::Shared(7).next_run(), Generation::Shared(8));
     }
 
     #[test]

@@ -316,6 +316,9 @@ mod tests {
             splitter.feed(&[*byte], |frame| out.extend_from_slice(frame.bytes())).unwrap();
         }
         assert_eq!(out, b"data\n\n");
+        let mut splitter = Splitter::new(64);
+        splitter.feed(BOM, |_| ()).unwrap();
+        assert_eq!(splitter.held(), 0, "a whole one waits for nothing");
     }
 
     #[test]
@@ -326,6 +329,12 @@ mod tests {
         // The first line end of all is split: the LF that comes late is its other half, not a blank line.
         check(&[": c\r", "\n", "data: a\r\n\r\n"], "(: cR)|(N)|[data: aRNRN]|");
         check(&["data: a\n\r", "\ndata: b\n\n"], "[data: aNR]|(N)[data: bNN]|");
+        // From that LF on it is known that the stream uses CRLF.
+        check(&[": c\r", "\n: d\r", "\n"], "(: cR)|(N)|(: dRN)|");
+        // A line that ends no piece waits in any case.
+        check(&["data: a\r", "\n\r\n"], "|[data: aRNRN]|");
+        check(&["data: a\r", "data: b\r\r"], "|[data: aRdata: bRR]|");
+        check(&["data: a\n: c\r", "\n\n"], "|[data: aN: cRNN]|");
     }
 
     #[test]
@@ -360,6 +369,16 @@ mod tests {
             let (mut splitter, half) = (Splitter::new(64), vec![b'x'; length]);
             assert_eq!(splitter.feed(&half, |_| ()).is_ok(), taken);
             assert_eq!((splitter.held(), splitter.carried()), (length, &half[..]));
+        }
+    }
+
+    #[test]
+    fn another_limit_counts_for_the_frame_that_is_not_complete() {
+        for (limit, taken) in [(9, false), (10, true), (99, true)] {
+            let mut splitter = Splitter::new(64);
+            splitter.feed(b"data: a", |_| ()).unwrap();
+            splitter.set_limit(limit);
+            assert_eq!(splitter.feed(b"b\n\n", |_| ()).is_ok(), taken, "{limit}");
         }
     }
 

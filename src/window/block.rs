@@ -167,3 +167,78 @@ fn join(events: &[Bytes]) -> Bytes {
     events.iter().for_each(|event| whole.extend_from_slice(event));
     whole.freeze()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A block whose first event is number 11, with events of these sizes.
+    fn block(sizes: &[usize], now: Instant) -> Block {
+        let mut block = Block::new(11, 1000, now);
+        sizes.iter().for_each(|&size| block.push(Bytes::from(vec![b'.'; size]), now));
+        block
+    }
+
+    #[test]
+    fn a_full_block_costs_eight_bytes_beside_each_event_and_an_open_one_more() {
+        let now = Instant::now();
+        let nothing = block(&[], now).cost();
+        for (sizes, full, each) in [
+            (&[10, 0, 20][..], false, OPEN_COST),
+            (&[1; FULL_EVENTS - 1], false, OPEN_COST),
+            (&[1; FULL_EVENTS], true, 8),
+            (&[FULL_BYTES - 1], false, OPEN_COST),
+            (&[FULL_BYTES - 1, 1], true, 8),
+        ] {
+            let block = block(sizes, now);
+            let bytes: usize = sizes.iter().sum();
+            assert_eq!((block.is_full(), block.cost()), (full, nothing + bytes + each * sizes.len()));
+        }
+    }
+
+    #[test]
+    fn a_run_reaches_as_far_as_there_is_room_and_takes_one_event_at_the_least() {
+        let block = block(&[5, 1, 1, 9], Instant::now());
+        for (from, room, end) in [
+            (11, 0, 12),
+            (11, 5, 12),
+            (11, 6, 13),
+            (11, 7, 14),
+            (11, 15, 14),
+            (11, 16, 15),
+            (12, 1, 13),
+            (12, 2, 14),
+        ] {
+            assert_eq!(block.reach(from, room), end, "{room} from {from}");
+        }
+        assert_eq!((block.reach(11, 999), block.reach(14, 1)), (15, 15));
+    }
+
+    #[test]
+    fn events_lie_behind_each_other_also_when_some_were_withdrawn() {
+        for full in [false, true] {
+            let mut block = block(&[5, 1, 2, FULL_BYTES * usize::from(full)], Instant::now());
+            assert_eq!((block.is_full(), block.first(), block.end()), (full, 11, 15));
+            assert_eq!([11, 12, 13, 14].map(|number| block.offset(number)), [1000, 1005, 1006, 1008]);
+            assert_eq!(block.empty(&[11, 13]), 7);
+            block.move_up(100);
+            assert_eq!([11, 12, 13, 14].map(|number| block.offset(number)), [900, 900, 901, 901]);
+            assert_eq!([11, 12, 13].map(|number| block.size(number)), [0, 1, 0]);
+            assert_eq!(
+                (block.slice(11..14).len(), block.slice(12..13).len(), block.slice(13..14).len()),
+                (1, 1, 0)
+            );
+        }
+    }
+
+    #[test]
+    fn each_event_came_when_it_came() {
+        let now = Instant::now();
+        let mut block = block(&[1], now);
+        let millis = std::time::Duration::from_millis;
+        for at in [7, 1000] {
+            block.push(Bytes::from_static(b"."), now + millis(at));
+        }
+        assert_eq!([11, 12, 13].map(|number| block.came(number) - now), [0, 7, 1000].map(millis));
+    }
+}

@@ -188,4 +188,92 @@ mod tests {
         names.note(&[99, 9], false, 1, 1);
         assert_eq!(names.find(&[99, 9], 1), None);
     }
+
+    #[test]
+    fn past_ids_are_forgotten_when_there_would_be_more_than_so_many() {
+        let mut names = Names::default();
+        let remembered = [0_u8, 1, 2, 3].map(|generation| {
+            (0..10).for_each(|n| drop(names.note(&[generation, n], false, 1, 1 + u64::from(n))));
+            names.begin(20);
+            names.past.len()
+        });
+        assert_eq!(remembered, [10, 20, 10, 20]);
+    }
+
+    fn event(number: u64) -> Vec<u8> {
+        format!("event {number}").into_bytes()
+    }
+
+    fn lone(number: u64) -> Vec<u8> {
+        format!("lone {number}").into_bytes()
+    }
+
+    #[test]
+    fn ids_that_came_alone_are_forgotten_beyond_a_bound_and_those_of_events_are_not() {
+        // Two for each of the six events that are retained, and 64 more.
+        for (count, first) in [(0, None), (1, Some(10)), (69, Some(10)), (70, None), (1000, None)] {
+            let mut names = Names::default();
+            assert!(!names.note(b"again", false, 1, 1));
+            (5..=10).for_each(|number| drop(names.note(&event(number), false, 5, number)));
+            assert!(names.note(b"again", false, 5, 10));
+            for number in 0..count {
+                names.note(&lone(number), true, 5, 10);
+                assert_eq!(names.find(&lone(number), 5), Some(10), "the newest of {count}");
+                assert!(names.all.len() <= 64 + 2 * 6);
+            }
+            assert_eq!(names.find(&lone(0), 5), first, "the first of {count}");
+            (5..=10).for_each(|number| assert_eq!(names.find(&event(number), 5), Some(number)));
+            assert!(names.note(b"again", false, 5, 10), "that it is repeated is remembered");
+        }
+    }
+
+    #[test]
+    fn there_is_an_end_to_ids_that_are_repeated_too() {
+        let mut names = Names::default();
+        for number in 6..1000 {
+            assert!(!names.note(&event(number), false, number - 5, number));
+            assert!(names.note(&event(number), false, number - 4, number + 1));
+            assert!(names.all.len() <= 64 + 2 * 6);
+            (6.max(number - 4)..=number)
+                .for_each(|number| assert_eq!(names.event(&event(number)), Some(number)));
+        }
+    }
+
+    #[test]
+    fn only_an_event_that_has_its_id_for_itself_is_known_by_it() {
+        let mut names = Names::default();
+        for (id, lone, number) in
+            [("own", false, 1), ("lone", true, 1), ("twice", false, 2), ("twice", false, 3)]
+        {
+            names.note(id.as_bytes(), lone, 1, number);
+        }
+        // It came alone, and then with the event itself.
+        names.note(b"both", true, 1, 4);
+        names.note(b"both", false, 1, 4);
+        for (id, only, event) in [
+            ("own", Some(1), Some(1)),
+            ("lone", None, None),
+            ("twice", None, Some(2)),
+            ("both", Some(4), Some(4)),
+            ("none", None, None),
+        ] {
+            assert_eq!((names.only_event(id.as_bytes()), names.event(id.as_bytes())), (only, event), "{id}");
+        }
+        assert_eq!(
+            (names.find(b"own", 2), names.find(b"own", 3), names.find(b" own ", 1)),
+            (Some(1), None, Some(1))
+        );
+    }
+
+    #[test]
+    fn ids_cost_what_they_need_in_memory() {
+        let (mut names, past, here) = (Names::default(), size_of::<u64>(), size_of::<(u64, Name)>());
+        assert_eq!(names.cost(), 0);
+        (0..1000_u64).for_each(|id| drop(names.note(&id.to_be_bytes(), false, 1, 1000)));
+        assert!((1000 * here..4000 * here).contains(&names.cost()));
+        names.begin(2000);
+        assert!((1000 * past..4000 * past).contains(&names.cost()));
+        (1000..2000_u64).for_each(|id| drop(names.note(&id.to_be_bytes(), false, 1, 1000)));
+        assert!((1000 * (past + here)..4000 * (past + here)).contains(&names.cost()));
+    }
 }

@@ -101,4 +101,15 @@ mod tests {
         openings.forget_before(9);
         assert_eq!((openings.cost(), openings.by_tag.len()), (0, 0));
     }
+
+    #[test]
+    fn what_can_be_withdrawn_costs_more_than_what_was() {
+        let mut openings = Openings::default();
+        openings.note(1, 7);
+        openings.note(2, 7);
+        openings.note(2, 8);
+        assert_eq!(openings.cost(), 3 * 48);
+        openings.withdraw(7);
+        assert_eq!(openings.cost(), 48 + 2 * 12);
+    }
 }

@@ -114,3 +114,75 @@ impl Frame {
         COST + self.passed.bytes.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Frames of these sizes, each behind the event of its ordinal.
+    fn passing(sizes: &[usize], unread: u64) -> Passing {
+        let mut passing = Passing::default();
+        for (after, &size) in sizes.iter().enumerate() {
+            passing.push(after as u64, Bytes::from(vec![b':'; size]).into(), unread);
+        }
+        passing
+    }
+
+    #[test]
+    fn so_many_are_kept_and_so_many_bytes_and_one_at_the_least() {
+        let half = BYTES / 2 - COST;
+        for (sizes, unread, first) in [
+            (&[1; COUNT][..], u64::MAX, 0),
+            (&[1; COUNT + 1], u64::MAX, 1),
+            (&[1; COUNT + 9], u64::MAX, 9),
+            (&[half, half], u64::MAX, 0),
+            (&[half, half + 1], u64::MAX, 1),
+            (&[BYTES], u64::MAX, 0),
+            (&[BYTES, 1], u64::MAX, 1),
+            // None goes that the client has not read for whom they are kept.
+            (&[1; COUNT + 9], 0, 0),
+            (&[1; COUNT + 9], 3, 3),
+            (&[half; 5], 2, 2),
+        ] {
+            let passing = passing(sizes, unread);
+            let left = sizes.get(first as usize..).unwrap();
+            assert_eq!(passing.peek(0), Some((first, first)), "{} {unread}", sizes.len());
+            assert_eq!(passing.next(), sizes.len() as u64);
+            assert_eq!(passing.cost(), left.iter().map(|size| COST + size).sum::<usize>());
+        }
+    }
+
+    #[test]
+    fn each_is_found_by_its_ordinal_as_long_as_it_is_here() {
+        let mut passing = passing(&[1; COUNT + 2], u64::MAX);
+        passing.push(
+            70,
+            Passed { bytes: Bytes::from_static(b"id: 7\n\n"), quiet: 0..6, ours: true },
+            u64::MAX,
+        );
+        let last = passing.next() - 1;
+        assert_eq!(
+            [0, 3, 4, last, last + 1].map(|ordinal| passing.peek(ordinal).map(|(own, _)| own)),
+            [Some(3), Some(3), Some(4), Some(last), None]
+        );
+        assert_eq!(passing.peek(last), Some((last, 70)));
+        assert_eq!(
+            (passing.get(last, false), passing.get(last, true)),
+            ("id: 7\n\n".into(), "id: 7\n".into())
+        );
+        assert_eq!([2, 3, last, last + 1].map(|ordinal| passing.get(ordinal, false).len()), [0, 1, 7, 0]);
+        assert_eq!(
+            [2, 3, last, last + 1].map(|ordinal| passing.is_ours(ordinal)),
+            [false, false, true, false]
+        );
+        let (one, all) = (COST + 7, passing.cost());
+        assert_eq!(
+            [0, 3, 4, last, last + 1].map(|ordinal| passing.unread(ordinal)),
+            [all, all, all - COST - 1, one, 0]
+        );
+        passing.clear();
+        assert_eq!((passing.peek(0), passing.next(), passing.cost()), (None, last + 1, 0));
+        passing.push(71, Bytes::from_static(b":").into(), u64::MAX);
+        assert_eq!(passing.peek(0), Some((last + 1, 71)));
+    }
+}

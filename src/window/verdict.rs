@@ -49,3 +49,14 @@ pub enum Verdict {
     /// Its id is none of ours and none of this window.
     Foreign,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_says_why() {
+        let reasons = [Gap::Expired, Gap::Generation, Gap::Ahead].map(Gap::reason);
+        assert_eq!(reasons, ["expired", "generation", "ahead"]);
+    }
+}

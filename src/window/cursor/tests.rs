@@ -589,3 +589,17 @@ fn a_frame_without_data_is_for_those_who_are_here_and_do_not_stumble() {
         assert_eq!((taken(&mut one), taken(&mut stumbles)), (":1".to_owned(), "1".to_owned()));
     });
 }
+
+#[test]
+fn a_client_goes_on_behind_the_very_event_that_it_was_given() {
+    once(|| {
+        let (live, now) = live(9, None);
+        for event in ["1", "2"] {
+            write(&live, now, &[event]);
+            live.write(|writer| writer.window().name(event.as_bytes(), false));
+        }
+        assert!(live.attach_behind(b"1", &Bytes::from_static(b"2"), now).is_none());
+        let mut cursor = live.attach_behind(b"1", &Bytes::from_static(b"1"), now).unwrap();
+        assert_eq!((live.readers(), cursor.fence().seq, taken(&mut cursor)), (1, 1, "2".to_owned()));
+    });
+}
