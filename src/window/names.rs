@@ -193,7 +193,7 @@ mod tests {
     fn past_ids_are_forgotten_when_there_would_be_more_than_so_many() {
         let mut names = Names::default();
         let remembered = [0_u8, 1, 2, 3].map(|generation| {
-            (0..10).for_each(|n| drop(names.note(&[generation, n], false, 1, 1 + u64::from(n))));
+            (0..10).for_each(|n| _ = names.note(&[generation, n], false, 1, 1 + u64::from(n)));
             names.begin(20);
             names.past.len()
         });
@@ -214,7 +214,7 @@ mod tests {
         for (count, first) in [(0, None), (1, Some(10)), (69, Some(10)), (70, None), (1000, None)] {
             let mut names = Names::default();
             assert!(!names.note(b"again", false, 1, 1));
-            (5..=10).for_each(|number| drop(names.note(&event(number), false, 5, number)));
+            (5..=10).for_each(|number| _ = names.note(&event(number), false, 5, number));
             assert!(names.note(b"again", false, 5, 10));
             for number in 0..count {
                 names.note(&lone(number), true, 5, 10);
@@ -236,6 +236,19 @@ mod tests {
             assert!(names.all.len() <= 64 + 2 * 6);
             (6.max(number - 4)..=number)
                 .for_each(|number| assert_eq!(names.event(&event(number)), Some(number)));
+        }
+    }
+
+    #[test]
+    fn that_ids_are_repeated_is_remembered_while_there_is_room_beside_what_is_retained() {
+        for (repeated, remembered) in [(63, true), (64, false)] {
+            let mut names = Names::default();
+            (1..=repeated).for_each(|number| _ = names.note(&event(number), false, 1, number));
+            (1..=repeated).for_each(|number| assert!(names.note(&event(number), false, 1, 99)));
+            // One event is retained, and that makes 65; of ids that came alone only the newest is among them.
+            names.note(&event(100), false, 100, 100);
+            (repeated..=65).for_each(|number| _ = names.note(&lone(number), true, 100, 100));
+            assert_eq!(names.note(&event(1), false, 100, 100), remembered, "{repeated}");
         }
     }
 
@@ -269,11 +282,11 @@ mod tests {
     fn ids_cost_what_they_need_in_memory() {
         let (mut names, past, here) = (Names::default(), size_of::<u64>(), size_of::<(u64, Name)>());
         assert_eq!(names.cost(), 0);
-        (0..1000_u64).for_each(|id| drop(names.note(&id.to_be_bytes(), false, 1, 1000)));
+        (0..1000_u64).for_each(|id| _ = names.note(&id.to_be_bytes(), false, 1, 1000));
         assert!((1000 * here..4000 * here).contains(&names.cost()));
         names.begin(2000);
         assert!((1000 * past..4000 * past).contains(&names.cost()));
-        (1000..2000_u64).for_each(|id| drop(names.note(&id.to_be_bytes(), false, 1, 1000)));
+        (1000..2000_u64).for_each(|id| _ = names.note(&id.to_be_bytes(), false, 1, 1000));
         assert!((1000 * (past + here)..4000 * (past + here)).contains(&names.cost()));
     }
 }

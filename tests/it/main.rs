@@ -90,6 +90,8 @@ mod metrics;
 mod moving;
 /// HTTP/2 with clients: many requests on one connection, each with limits, a cut and an end of its own.
 mod multiplex;
+/// What a run of changed programs has come to.
+mod mutants;
 /// Random rules, streams and cuts, against a naive model that keeps everything.
 mod naive;
 /// Odd input: what becomes of it, and that it is no matter of other streams.

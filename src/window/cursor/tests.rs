@@ -323,6 +323,9 @@ fn the_pump_has_room_until_its_client_has_so_much_unread() {
         assert!(!live.audience(&mut Context::from_waker(&waker)).room);
         assert!(older.poll_step(&mut Context::from_waker(Waker::noop()), 1).is_ready());
         assert_eq!((woken.times(), audience(&live).room), (1, true));
+        assert!(live.audience(&mut Context::from_waker(&waker)).room);
+        assert!(older.poll_step(&mut Context::from_waker(Waker::noop()), 1).is_ready());
+        assert_eq!(woken.times(), 0, "there was room before");
         let (_, waiting) = live.attach(&Asked::Nothing, now);
         write(&live, now, &["3", "4"]);
         drop(older);
@@ -579,7 +582,7 @@ fn a_frame_without_data_is_for_those_who_are_here_and_do_not_stumble() {
     once(|| {
         let (live, now) = live(9, None);
         let cost = live.cost();
-        live.write(|writer| writer.pass(|| unreachable!("nobody is here")));
+        live.write(|writer| writer.pass(|| panic!("nobody is here")));
         assert_eq!(live.cost(), cost);
         let ((_, mut one), (_, mut stumbles)) =
             (live.attach(&Asked::Nothing, now), live.attach(&Asked::Nothing, now));
