@@ -16,13 +16,17 @@ use hyper_util::{
     rt::TokioIo,
 };
 use smallvec::SmallVec;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf, Take};
 use tower::Service;
 
 use crate::net::{BoxFuture, BoxIo, Dial, Protocol};
 
 /// How much of an answer's beginning is kept, for a log line about one that makes no sense.
 const BEGINNING: usize = 48;
+
+/// How much of an event stream is read at once: less than hyper's buffer has at first. One that fills it gets a larger one,
+/// up to what may be read ahead, and keeps it however quiet it is then; and a stream may be quiet for hours.
+const GLIMPSE: u64 = (8 << 10) - 1;
 
 /// A [`Dial`] in the form that hyper's pool wants. The address that the pool names is of no account.
 #[derive(Clone)]
@@ -47,6 +51,7 @@ impl Service<Uri> for Connector {
             let (io, protocol) = dialled.await?;
             // How an answer of HTTP/2 begins is nothing to read.
             let is_http2 = protocol == Protocol::Http2;
+            let io = io.take(u64::MAX);
             Ok(TokioIo::new(Wire { io, past: Past::default(), is_http2, fresh: !is_http2, deaf: false }))
         })
     }
@@ -59,14 +64,17 @@ pub(super) struct Past(Arc<PastInner>);
 #[derive(Default)]
 struct PastInner {
     answered: AtomicBool,
+    streams: AtomicBool,
     broken: AtomicBool,
     beginning: Mutex<SmallVec<[u8; BEGINNING]>>,
 }
 
 impl Past {
-    /// Notes that a request was answered on it.
-    pub(super) fn note_answer(&self) {
+    /// Notes that a request was answered on it, and whether by an event stream. What hyper reads before the answer's body
+    /// is asked for goes by the answer before.
+    pub(super) fn note_answer(&self, is_stream: bool) {
         self.0.answered.store(true, Relaxed);
+        self.0.streams.store(is_stream, Relaxed);
     }
 
     /// Whether it had answered a request before: if it dies under the next one, it may have been dead already.
@@ -96,7 +104,7 @@ impl Past {
 
 /// An upstream connection that remembers how each answer began.
 pub(super) struct Wire {
-    io: BoxIo,
+    io: Take<BoxIo>,
     past: Past,
     is_http2: bool,
     /// Whether the next read is the first after a write.
@@ -141,9 +149,11 @@ impl Connection for Wire {
 
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Self { io, past, fresh, .. } = self.get_mut();
+        let Self { io, past, is_http2, fresh, .. } = self.get_mut();
         let _witness = Witness(past);
         let before = buf.filled().len();
+        let is_stream = !*is_http2 && past.0.streams.load(Relaxed);
+        io.set_limit(if is_stream { GLIMPSE } else { u64::MAX });
         let read = Pin::new(io).poll_read(cx, buf);
         if *fresh && buf.filled().len() > before {
             *fresh = false;
@@ -159,7 +169,7 @@ impl AsyncWrite for Wire {
             return Poll::Pending;
         }
         self.fresh = !self.is_http2;
-        let written = Pin::new(&mut self.io).poll_write(cx, buf);
+        let written = Pin::new(self.io.get_mut()).poll_write(cx, buf);
         self.written(written)
     }
     fn poll_write_vectored(
@@ -171,16 +181,16 @@ impl AsyncWrite for Wire {
             return Poll::Pending;
         }
         self.fresh = !self.is_http2;
-        let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        let written = Pin::new(self.io.get_mut()).poll_write_vectored(cx, bufs);
         self.written(written)
     }
     fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
+        self.io.get_ref().is_write_vectored()
     }
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        Pin::new(self.io.get_mut()).poll_flush(cx)
     }
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        Pin::new(self.io.get_mut()).poll_shutdown(cx)
     }
 }

@@ -29,6 +29,7 @@ use crate::{
     body::{self, BoxError, Relay},
     current::Current,
     fault::Fault,
+    head::is_stream,
     net::{BoxFuture, Control, Dial, Peer, Secure, Upstream, descriptors::is_none_left},
 };
 
@@ -258,10 +259,11 @@ fn past(fault: &Error) -> Option<Past> {
 }
 
 fn noted(response: Response<Incoming>) -> Response<Incoming> {
-    if let Some(past) = response.extensions().get::<Past>() {
-        past.note_answer();
+    let (parts, body) = response.into_parts();
+    if let Some(past) = parts.extensions.get::<Past>() {
+        past.note_answer(is_stream(&parts));
     }
-    response
+    Response::from_parts(parts, body)
 }
 
 /// The upstream's fault, with what it said on its connection.

@@ -210,6 +210,45 @@ async fn guarded_keys_without_end_stay_within_the_budget() {
     .await;
 }
 
+/// What an upstream sent at once, however much, is nothing that its connection still has room for when it is quiet again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_a_flood_leaves_nothing_behind() {
+    in_time(async {
+        const FIRST: u64 = 10;
+        const LAST: &[u8] = b"data: last\n\n\r\n";
+        let clients = sized(20, 400, 1_000);
+        let origin = Origin::start(|mut visit| async move {
+            if visit.request().await {
+                let hundred =
+                    chunk(&"data: a little event of the kind that there are many of\n\n".repeat(100));
+                let _ = visit.try_send(format!("{STREAM}{}", hundred.repeat(100))).await;
+                let _ = visit.try_send(chunk("data: last\n\n")).await;
+                visit.rest().await;
+            }
+        })
+        .await;
+        // Nothing is kept of what passes.
+        let pass = "[[route]]\npath = '/**'\nmode = 'pass'\n";
+        let running = Running::before(origin, "quiet", pass).await;
+        let (mut all, mut first) = (Vec::new(), 0);
+        for n in 0..FIRST + clients {
+            if n == FIRST {
+                first = running.binary.own();
+            }
+            let mut client = ask(running.binary.address, "/e", "").await;
+            let mut had = Vec::new();
+            while !had.ends_with(LAST) {
+                assert!(client.read_buf(&mut had).await.unwrap() > 0, "it ended before its last event");
+            }
+            all.push(client);
+        }
+        let each = (running.binary.own() - first) / clients;
+        println!("{each} KiB each");
+        assert!(each <= CLIENT + 16, "{each} KiB each");
+    })
+    .await;
+}
+
 /// A gigabyte that is a megabyte: nothing is unpacked, so that it is neither read for events nor held.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_compressed_passes_as_it_is() {
