@@ -5,6 +5,7 @@
 
 mod globs;
 mod guard;
+mod marks;
 mod pointer;
 
 use std::{borrow::Cow, time::Duration};

@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeSet, ops::Range};
 
-/// What an entry costs, in a tree that is two thirds full.
-const NUMBER: usize = size_of::<u64>() * 3 / 2;
-const OPENING: usize = size_of::<(u64, u64)>() * 3;
+/// What an entry costs, in a tree that is half full: so it is where entries come in order.
+const NUMBER: usize = size_of::<u64>() * 5 / 2;
+const OPENING: usize = size_of::<(u64, u64)>() * 4;
 
 /// The openings among the events that are here, by what withdraws them.
 #[derive(Debug, Default)]
