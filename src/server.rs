@@ -347,7 +347,14 @@ impl Drop for Witness {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::duplex;
+    use std::{
+        pin::Pin,
+        task::{Context, Poll},
+    };
+
+    use bytes::Bytes;
+    use http_body::Frame;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
     use tower::service_fn;
 
     use super::*;
@@ -359,5 +366,47 @@ mod tests {
         let server = Server::new(service_fn(answer), Limits::default(), Drain::default());
         let connection = server.serve(duplex(1).0, Peer(None));
         assert!(size_of_val(&connection) <= 512, "{}", size_of_val(&connection));
+    }
+
+    /// Says a word, has nothing once, and then always has more.
+    struct Talks(u8);
+
+    impl Body for Talks {
+        type Data = Bytes;
+        type Error = BoxError;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+            self.0 = self.0.saturating_add(1);
+            if self.0 == 2 {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"word")))))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_reads_nothing_of_a_stream_is_closed_when_the_drain_is_over() {
+        let answer = |request: Request<Incoming>| async move {
+            request.extensions().get::<Control>().unwrap().note_long();
+            Ok::<_, BoxError>(Response::new(Talks(0)))
+        };
+        let drain = Drain::default();
+        let server = Server::new(service_fn(answer), Limits::default(), drain.clone());
+        let (near, mut far) = duplex(256);
+        let connection = tokio::spawn(server.serve(near, Peer(None)));
+        far.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let mut head = vec![0; 64];
+        far.read_exact(&mut head).await.unwrap();
+        // By then it is hyper's no more, and waits for its client.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        drain.begin();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(!connection.is_finished());
+        drain.end();
+        timeout(Duration::from_secs(1), connection).await.unwrap().unwrap();
     }
 }

@@ -244,6 +244,11 @@ impl Control {
         self.0.turn.store(ANSWERED, Relaxed);
     }
 
+    /// Says that all of its answer is with the socket.
+    pub(crate) fn note_idle(&self) {
+        self.0.turn.store(IDLE, Relaxed);
+    }
+
     fn speaks_for_itself(&self) -> bool {
         self.0.turn.load(Relaxed) == IDLE && !self.0.upgraded.load(Relaxed)
     }
@@ -313,7 +318,7 @@ impl<S: Socket, K> Client<S, K> {
 
     /// Has these bytes, which were read, be read again before any other.
     pub(crate) fn unread(&mut self, ahead: Bytes) {
-        self.ahead = ahead;
+        self.ahead = if self.ahead.is_empty() { ahead } else { [ahead, self.ahead.clone()].concat().into() };
     }
 
     /// Waits until bytes can pass, and for as many as tell what the client speaks. What was read for that is read again.

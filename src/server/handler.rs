@@ -84,7 +84,12 @@ where
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                 control.note_upgrade();
             }
-            let leaves = is_whole && control.is_long() && is_unsized(&response);
+            // What hyper writes no chunks for is written by nobody else.
+            let leaves = is_whole
+                && response.version() != Version::HTTP_10
+                && control.is_long()
+                && is_unsized(&response);
+            let lives_on = lives_on && !asks_to_close(response.headers());
             Ok(response.map(|body| {
                 let body = if leaves {
                     Sent::Leaving { body: Leaving::new(body, lives_on, slot, control.clone()) }
@@ -97,7 +102,7 @@ where
     }
 }
 
-/// Whether the client wants no answer but this one.
+/// Whether one of both sides wants no answer behind this one.
 fn asks_to_close(headers: &HeaderMap) -> bool {
     let options = headers.get_all(header::CONNECTION).into_iter().filter_map(|value| value.to_str().ok());
     options.flat_map(|value| value.split(',')).any(|option| option.trim().eq_ignore_ascii_case("close"))

@@ -17,7 +17,6 @@ use bytes::{Buf, Bytes, BytesMut, buf::Chain};
 use http_body::{Body, Frame};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
-use super::HEAD;
 use crate::{
     body::BoxError,
     net::{Client, Control, Socket},
@@ -107,8 +106,11 @@ impl<B> Drop for Leaving<B> {
     }
 }
 
-/// How many pieces of memory one call writes: a frame is in one or two, a replay in one for each block.
-const SLICES: usize = 16;
+/// How many pieces of memory one call writes: more than a window gives at once, with what may stand before it, and what
+/// makes a chunk of it.
+const SLICES: usize = 40;
+/// How many bytes of its next request a client may send while its answer is written. hyper would read no more.
+const AHEAD: usize = 8 << 10;
 
 /// A chunk: its length, what it is of, and a line's end.
 type Chunk<D> = Chain<Chain<Cursor<[u8; 18]>, D>, &'static [u8]>;
@@ -132,7 +134,8 @@ pub(super) struct Writer<'a, S: Socket, K, B: Body> {
     client: &'a mut Client<S, K>,
     /// What the client has sent behind its request.
     ahead: BytesMut,
-    body: Pin<Box<B>>,
+    /// Until it has ended.
+    body: Option<Pin<Box<B>>>,
     /// What the socket has not taken of a chunk. Boxed: most are taken at once.
     rest: Option<Box<Chunk<B::Data>>>,
     /// How the body ended: with what is still to be written, or cut.
@@ -144,7 +147,12 @@ where
     B::Error: Into<BoxError>,
 {
     pub(super) fn new(client: &'a mut Client<S, K>, ahead: Bytes, body: Pin<Box<B>>) -> Self {
-        Self { client, ahead: ahead.into(), body, rest: None, end: None }
+        Self { client, ahead: ahead.into(), body: Some(body), rest: None, end: None }
+    }
+
+    /// Whether it waits for the socket alone, and its body hears of nothing.
+    pub(super) fn is_deaf(&self) -> bool {
+        self.rest.is_some() || self.end.is_some()
     }
 
     /// What the client has sent meanwhile, which is its next request.
@@ -154,7 +162,8 @@ where
 
     /// Takes the body's next frame, and writes it as far as the socket takes it.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Poll::Ready(frame) = self.body.as_mut().poll_frame(cx) else {
+        let polled = self.body.as_mut().map_or(Poll::Ready(None), |body| body.as_mut().poll_frame(cx));
+        let Poll::Ready(frame) = polled else {
             // What was written goes out while there is nothing else.
             let _ = Pin::new(&mut *self.client).poll_flush(cx)?;
             return Poll::Pending;
@@ -171,19 +180,31 @@ where
                 }
             }
             Some(Err(fault)) => self.end = Some(Err(fault.into())),
-            None => self.end = Some(Ok(LAST)),
+            None => {
+                // It has all that its client will have, and is in nobody's way while that is written.
+                self.body = None;
+                self.end = Some(Ok(LAST));
+            }
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Reads what the client sends, as far as a connection buffers; an error when it has ended the connection.
+    /// Reads what the client sends, as far as there is room; an error when it has ended the connection. One that has sent
+    /// that much is not looked at any more: that it is gone shows in the next write.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let mut buffer = [MaybeUninit::uninit(); 1024];
-        while self.ahead.len() < HEAD {
-            let mut buf = ReadBuf::uninit(&mut buffer);
+        while let room @ 1.. = AHEAD.saturating_sub(self.ahead.len()) {
+            let most = room.min(buffer.len());
+            let mut buf = ReadBuf::uninit(buffer.get_mut(..most).unwrap_or_default());
             match Pin::new(&mut *self.client).poll_read(cx, &mut buf)? {
                 Poll::Ready(()) if buf.filled().is_empty() => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Poll::Ready(()) => self.ahead.extend_from_slice(buf.filled()),
+                Poll::Ready(()) => {
+                    if self.ahead.is_empty() {
+                        // All at once: doubled again and again, it would be more.
+                        self.ahead = BytesMut::with_capacity(AHEAD);
+                    }
+                    self.ahead.extend_from_slice(buf.filled());
+                }
                 Poll::Pending => break,
             }
         }

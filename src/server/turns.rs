@@ -61,28 +61,39 @@ where
                 None => return,
             }
             let ahead = writer.into_ahead();
-            if !lives_on {
-                return drop(client.shutdown().await);
+            if !lives_on || self.drain.is_draining() {
+                return Box::pin(self.close(&mut client)).await;
             }
+            control.note_idle();
             client.unread(ahead);
         }
     }
 
-    /// Ready with what comes of `writing`, or with nothing once the drain is over. To wait for that takes room only when the
-    /// drain has begun, of which every body hears for itself.
-    fn poll_until_over<W: Future + Unpin>(
+    /// Ready with what comes of a writer, or with nothing once the drain is over. To wait for that takes room only where the
+    /// body does not hear that the drain has begun, or when it has.
+    fn poll_until_over<T: Socket, K: Unpin>(
         &self,
-        writing: &mut W,
+        writer: &mut Writer<'_, T, K, B>,
         over: &mut Option<BoxFuture<()>>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<W::Output>> {
-        if let Poll::Ready(written) = Pin::new(writing).poll(cx) {
+    ) -> Poll<Option<Result<(), BoxError>>> {
+        if let Poll::Ready(written) = Pin::new(&mut *writer).poll(cx) {
             return Poll::Ready(Some(written));
         }
-        if over.is_none() && self.drain.is_draining() {
-            *over = Some(Box::pin(self.drain.over()));
+        if !writer.is_deaf() && !self.drain.is_draining() {
+            *over = None;
+            return Poll::Pending;
         }
-        over.as_mut().map_or(Poll::Pending, |over| over.as_mut().poll(cx).map(|()| None))
+        let over = over.get_or_insert_with(|| Box::pin(self.drain.over()));
+        over.as_mut().poll(cx).map(|()| None)
+    }
+
+    /// Ends a connection behind its last answer.
+    async fn close<T: Socket, K: Unpin>(&self, client: &mut Client<T, K>) {
+        tokio::select! {
+            _ = client.shutdown() => {}
+            () = self.drain.over() => {}
+        }
     }
 
     /// hyper's turn: until the connection has ended, or one of its answers is to be written without hyper.

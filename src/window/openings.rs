@@ -108,8 +108,9 @@ mod tests {
         openings.note(1, 7);
         openings.note(2, 7);
         openings.note(2, 8);
-        assert_eq!(openings.cost(), 3 * 48);
+        assert_eq!(openings.cost(), 3 * OPENING);
         openings.withdraw(7);
-        assert_eq!(openings.cost(), 48 + 2 * 12);
+        const { assert!(NUMBER < OPENING) };
+        assert_eq!(openings.cost(), OPENING + 2 * NUMBER);
     }
 }

@@ -92,6 +92,28 @@ async fn who_asks_for_a_close_has_one_behind_the_streams_end() {
     .await;
 }
 
+#[tokio::test]
+async fn what_is_no_request_behind_a_stream_is_told_so_by_us() {
+    within(async {
+        let (origin, go) = talker().await;
+        let binary = Binary::to(origin.address).await;
+        go.send_replace(true);
+        for together in [true, false] {
+            let mut client = binary.connect().await;
+            let wrong = "GET / HTTP/1.1\r\nHost : a\r\n\r\n";
+            client.send(stream("/e", "") + if together { wrong } else { "" }).await;
+            assert_eq!(client.answer(false).await.end, End::Whole);
+            if !together {
+                client.send(wrong).await;
+            }
+            let refusal = client.answer(false).await;
+            assert_eq!((refusal.status(), refusal.header("connection")), (400, Some("close")));
+            assert!(refusal.text().starts_with("respool: "), "{refusal:?}");
+        }
+    })
+    .await;
+}
+
 /// Whether each of these has come whole, in chunks of their length.
 async fn whole(mut client: Wire, events: u32) {
     let answer = client.answer(false).await;
