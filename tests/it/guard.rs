@@ -395,7 +395,7 @@ async fn what_is_remembered_is_bounded_and_given_back() {
             upstream.events((0..1000).map(|n| replied(&format!("{round}-{n}")))).await;
             most = most.max(held(&world));
         }
-        assert!(held(&world) > 4096 * 64 && most < 4096 * 128 + (64 << 10), "{most}");
+        assert!(held(&world) > 4096 * 24 && most < 4096 * 48 + (64 << 10), "{most}");
         upstream.events([asked("0-0"), asked("11-999")]).await;
         assert_eq!(guarded(&world, "live"), 1, "the oldest is forgotten, the newest is not");
         sleep(Duration::from_secs(3601)).await;

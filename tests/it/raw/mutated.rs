@@ -65,6 +65,9 @@ fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().and_then(|number| number.parse().ok()).unwrap_or(otherwise)
 }
 
+/// So many requests may be on their way.
+const LATE: usize = 16;
+
 #[tokio::test]
 async fn what_reaches_the_upstream_of_a_mutant_is_what_was_sent() {
     let (mutants, first) = (number("RESPOOL_MUTANTS", 2000), number("RESPOOL_SEED", 1));
@@ -72,8 +75,8 @@ async fn what_reaches_the_upstream_of_a_mutant_is_what_was_sent() {
     let upstream = Recorder::start().await;
     let own = upstream.address.to_string();
     let binary = Binary::to(upstream.address).await;
-    // What one left behind may come while the next is sent.
-    let (mut before, mut passed) = (Vec::new(), 0);
+    // What one left behind may come while others are sent, on a machine that is slow.
+    let (mut may_come, mut passed) = (Vec::new(), 0);
     for seed in first..first + mutants {
         let sent = mutant(&mut StdRng::seed_from_u64(seed), &all);
         let mut client = binary.connect().await;
@@ -82,7 +85,7 @@ async fn what_reaches_the_upstream_of_a_mutant_is_what_was_sent() {
         drop(client);
         let (requests, _) = read_all(&sent, Manner::Taken);
         let said: Vec<_> = requests.iter().map(|request| request.meaning(&own)).collect();
-        let mut may_come: Vec<_> = before.iter().chain(&said).cloned().collect();
+        may_come.extend(said.iter().cloned());
         for seen in upstream.take() {
             match seen {
                 Seen::Whole(request, _) => {
@@ -98,7 +101,7 @@ async fn what_reaches_the_upstream_of_a_mutant_is_what_was_sent() {
                 Seen::Wrong(wrong) => panic!("seed {seed}: {wrong}"),
             }
         }
-        before = said;
+        may_come.drain(..may_come.len().saturating_sub(LATE));
     }
     assert!(passed > mutants / 20, "{passed} of {mutants} passed something");
     assert!(!binary.log().contains("panicked"), "{}", binary.log());
