@@ -110,7 +110,7 @@ mod tests {
         openings.note(2, 8);
         assert_eq!(openings.cost(), 3 * OPENING);
         openings.withdraw(7);
-        const { assert!(NUMBER < OPENING) };
+        const { assert!(NUMBER < OPENING && NUMBER >= size_of::<u64>() && OPENING >= 2 * size_of::<(u64, u64)>()) };
         assert_eq!(openings.cost(), OPENING + 2 * NUMBER);
     }
 }
