@@ -120,7 +120,7 @@ pin_project_lite::pin_project! {
     #[project = Projected]
     pub(super) enum Sent<B> {
         Staying { #[pin] body: B },
-        Leaving { body: Leaving<B> },
+        Leaving { #[pin] body: Leaving<B> },
     }
 }
 
@@ -141,14 +141,14 @@ impl<B: Body> Body for Sent<B> {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Staying { body } => body.is_end_stream(),
-            Self::Leaving { .. } => false,
+            Self::Leaving { body } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Staying { body } => body.size_hint(),
-            Self::Leaving { .. } => SizeHint::new(),
+            Self::Leaving { body } => body.size_hint(),
         }
     }
 }

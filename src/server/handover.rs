@@ -78,13 +78,18 @@ impl<B> Leaving<B> {
     }
 }
 
-impl<B: Body> Leaving<B> {
-    pub(super) fn poll_frame(
-        &mut self,
+/// Its end is with who takes over: here it never comes.
+impl<B: Body> Body for Leaving<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let is_awaited = self.slot.is_awaited();
         // What comes from then on is for who takes over: nothing may be with hyper when that is dropped.
-        let Some(Handed { body, .. }) = self.handed.as_mut().filter(|_| !self.slot.is_awaited()) else {
+        let Some(Handed { body, .. }) = self.handed.as_mut().filter(|_| !is_awaited) else {
             return Poll::Pending;
         };
         if let Poll::Ready(frame) = body.as_mut().poll_frame(cx) {
