@@ -29,7 +29,7 @@ fn few(scale: &Scale, table: &mut Table) {
     for _ in 0..scale.rounds {
         let [least, ours] = [&mut floor, &mut respool].map(|world| steady(world, scale.events));
         table.add("... the floor: CPU of a delivery", "µs", None, least.delivery);
-        table.whole(STEADY, "× floor", 1.25, ours.delivery / least.delivery);
+        table.whole(STEADY, ours.delivery / least.delivery);
         table.add(UPSTREAM, "µs", None, ours.upstream);
         table.generator("fan-out, steady, 1000 clients", respool.generator);
         for (peer, world) in &mut peers {
@@ -39,7 +39,7 @@ fn few(scale: &Scale, table: &mut Table) {
         }
         let [least, ours] = [&mut floor, &mut respool].map(|world| burst(world, 2));
         table.add("... the floor: CPU of a delivery in a burst", "µs", None, least);
-        table.whole(BURST, "× coalescing floor", 1.7, ours / least);
+        table.whole(BURST, ours / least);
         table.generator("fan-out, bursts", respool.generator);
         for (peer, world) in &mut peers {
             table.beside(peer.name(), BURST, "× coalescing floor", burst(world, 1) / least);
@@ -74,7 +74,7 @@ fn many(scale: &Scale, table: &mut Table) {
     for _ in 0..scale.rounds {
         let [least, ours] = [&mut floor, &mut respool]
             .map(|world| world.cost(|world| world.steady(scale.events.div_ceil(5), 10)));
-        table.whole(MANY, "× floor", 1.25, ratio(ours, least));
+        table.whole(MANY, ratio(ours, least));
         table.generator("fan-out, steady, 5000 clients", respool.generator);
     }
 }

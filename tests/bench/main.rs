@@ -32,6 +32,8 @@ mod frames;
 mod idle;
 /// How long an event takes.
 mod latency;
+/// What may be.
+mod limits;
 /// Clients that read and compare.
 mod load;
 /// An operator who looks.
@@ -146,6 +148,7 @@ fn main() -> ExitCode {
         ("ordinary", ordinary::ordinary),
     ];
     assert!(only.is_none_or(|only| groups.iter().any(|(name, _)| name == only)), "there are no such rows");
+    reader::notices_gaps_and_repeats();
     let mut table = Table::default();
     for (_, measure) in groups.iter().filter(|(name, _)| only.is_none_or(|only| only == name)) {
         measure(&scale, &mut table);
@@ -200,7 +203,7 @@ fn rules(scale: &Scale, table: &mut Table) {
     for _ in 0..scale.rounds {
         let each =
             |event: &typed::Event| event.read(scale.retained).as_secs_f64() * 1e6 / scale.retained as f64;
-        table.add("a type found by pointer in a 2 KB event", "µs", Some(2.0), each(&last));
+        table.whole("a type found by pointer in a 2 KB event", each(&last));
         table.add("... where it stands first", "µs", None, each(&first));
         let without = plain.cost(|world| world.steady(scale.events, 50));
         let with = ruled.cost(|world| world.steady(scale.events, 50));
@@ -245,7 +248,7 @@ fn idle(scale: &Scale, table: &mut Table) {
         world.steady(3, 5);
         let each = (world.memory() - before) / clients as f64;
         table.add("memory of an idle client of a shared stream", "KB", Some(14.0), each / 1024.0);
-        table.whole("... which is to become", "KB", 1.5, each / 1024.0);
+        table.whole("memory of an idle client of a shared stream, as it should be", each / 1024.0);
     }
     for _ in 0..scale.rounds {
         let mut world = World::respool(1000);
@@ -257,7 +260,7 @@ fn idle(scale: &Scale, table: &mut Table) {
         world.steady(3, 5);
         let each = (world.memory() - before) / clients as f64;
         table.add("... with a stream of its own", "KB", Some(50.0), each / 1024.0);
-        table.whole("... which is to become, with its upstream connection", "KB", 12.0, each / 1024.0);
+        table.whole("memory of an idle private session and its upstream connection", each / 1024.0);
     }
 }
 

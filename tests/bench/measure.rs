@@ -2,6 +2,8 @@
 
 use std::{fs, time::Duration};
 
+use crate::limits::LIMITS;
+
 /// A process, its children, theirs and so on.
 pub(crate) fn tree(root: u32) -> Vec<u32> {
     let processes = fs::read_dir("/proc").unwrap().flatten();
@@ -127,8 +129,10 @@ impl Table {
         add(&mut self.rows, Row { is_count: true, ..Row::of(what, unit, Some(limit)) }, value);
     }
 
-    /// The same for what short rounds on few clients say nothing about: only a whole run is judged.
-    pub(crate) fn whole(&mut self, what: &'static str, unit: &'static str, limit: f64, value: f64) {
+    /// The same for what stands among the limits of a whole run: short rounds on few clients say nothing about it.
+    pub(crate) fn whole(&mut self, what: &'static str, value: f64) {
+        let row = LIMITS.iter().find(|(named, ..)| *named == what);
+        let &(what, unit, limit) = row.unwrap_or_else(|| panic!("no limit is set for {what}"));
         add(&mut self.rows, Row { is_whole: true, ..Row::of(what, unit, Some(limit)) }, value);
     }
 

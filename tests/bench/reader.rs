@@ -1,6 +1,8 @@
 //! Follows one answer: its head, its chunks, the lines of its events.
 
-use crate::source::{DATA, JSON};
+use std::panic;
+
+use crate::source::{DATA, HEAD, JSON, json};
 
 /// The bytes of an event's line, its end included.
 const LINE: usize = "data: \n".len() + JSON;
@@ -106,4 +108,18 @@ impl Reader {
             self.generation = line[4..].split(|&b| b == b'-').next().unwrap_or_default().to_vec();
         }
     }
+}
+
+/// One that would not notice makes no figure, either.
+pub(crate) fn notices_gaps_and_repeats() {
+    let notices = |numbers: &[u64]| {
+        let said = numbers.iter().map(|&n| format!("d0\r\ndata: {}\n\n\r\n", json(n))).collect::<String>();
+        let head = String::from_utf8_lossy(HEAD);
+        panic::catch_unwind(|| Reader::default().feed(format!("{head}{said}").as_bytes())).is_err()
+    };
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| ()));
+    let noticed = [[1, 2, 3], [1, 3, 4], [1, 2, 2], [2, 3, 4]].map(|numbers| notices(&numbers));
+    panic::set_hook(hook);
+    assert_eq!(noticed, [false, true, true, true]);
 }

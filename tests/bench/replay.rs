@@ -49,7 +49,7 @@ pub(crate) fn replay(scale: &Scale, table: &mut Table) {
     for _ in 0..scale.rounds {
         let walls = ALONE.map(|missed| alone(&mut worlds, &missed, scale, table));
         let times = ratio(walls[1], walls[0]);
-        table.whole("... ten times as many to one client: time", "× of 10,000", 11.0, times);
+        table.whole("replay of ten times as many to one client: time", times);
         storm(&mut worlds, scale, table);
         splice(&mut worlds, scale, table);
     }
@@ -62,7 +62,7 @@ fn alone(worlds: &mut [World; 2], missed: &Missed, scale: &Scale, table: &mut Ta
         worlds.each_mut().map(|world| timed(world, |world| world.resumes(times, events)));
     let [floor, wall] = [floor, wall].map(|all| all / times as u32);
     table.add(missed.floor, "µs", None, least.as_secs_f64() * 1e6 / (events as usize * times) as f64);
-    table.whole(missed.cpu, "× floor", 2.0, ratio(ours, least));
+    table.whole(missed.cpu, ratio(ours, least));
     table.add(missed.wall, "ms", None, wall.as_secs_f64() * 1e3);
     table.add(missed.floor_wall, "ms", None, floor.as_secs_f64() * 1e3);
     table.receiver(missed.generator, 2.5, worlds[1].generator);
@@ -85,8 +85,8 @@ fn storm(worlds: &mut [World; 2], scale: &Scale, table: &mut Table) {
         None,
         least.as_secs_f64() * 1e6 / deliveries,
     );
-    table.whole("storm, 1000 clients × 1000 missed events: CPU", "× floor", 2.0, ratio(ours, least));
-    table.whole("... until all have them", "s", 0.5, wall.as_secs_f64());
+    table.whole("storm, 1000 clients × 1000 missed events: CPU", ratio(ours, least));
+    table.whole("storm, until all have them", wall.as_secs_f64());
     table.add("... until all have them from the floor", "s", None, floor.as_secs_f64());
     table.generator("storm", worlds[1].generator);
 }
@@ -97,7 +97,7 @@ fn splice(worlds: &mut [World; 2], scale: &Scale, table: &mut Table) {
     let [(least, _), (ours, wall)] = worlds
         .each_mut()
         .map(|world| timed(world, |world| world.come_back_while(clients, missed, missed / 2)));
-    table.whole("splice, the same while 500 more arrive: CPU", "× floor", 2.0, ratio(ours, least));
+    table.whole("splice, the storm while 500 more arrive: CPU", ratio(ours, least));
     table.add("... until all have all of them", "s", None, wall.as_secs_f64());
     table.generator("splice", worlds[1].generator);
 }

@@ -90,7 +90,7 @@ impl Source {
 }
 
 /// What the event of this number says.
-fn json(n: u64) -> String {
+pub(crate) fn json(n: u64) -> String {
     let json = format!(r#"{{"n":"{n:010}","pad":"{}"}}"#, "x".repeat(JSON - 27));
     debug_assert_eq!(json.len(), JSON);
     json
