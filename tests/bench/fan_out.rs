@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
-use crate::{Scale, measure::Table, peers::Peer, ratio, world::World};
+use crate::{
+    Scale,
+    measure::Table,
+    peers::{Peer, attempt},
+    ratio,
+    world::World,
+};
 
 const STEADY: &str = "fan-out, steady, 1000 clients: CPU";
 const UPSTREAM: &str = "... what the upstream pays for a delivery: CPU";
@@ -24,26 +30,32 @@ fn with_clients(mut world: World, clients: usize) -> World {
 fn few(scale: &Scale, table: &mut Table) {
     let all = |world| with_clients(world, scale.clients);
     let (mut floor, mut respool) = (all(World::floor()), all(World::respool(10_000)));
-    let mut peers: Vec<(Peer, World)> =
-        scale.peers.iter().map(|&peer| (peer, all(World::peer(peer)))).collect();
+    let begun =
+        scale.peers.iter().filter_map(|&peer| Some((peer, attempt(peer, || all(World::peer(peer)))?)));
+    let mut peers: Vec<(Peer, World)> = begun.collect();
     for _ in 0..scale.rounds {
         let [least, ours] = [&mut floor, &mut respool].map(|world| steady(world, scale.events));
         table.add("... the floor: CPU of a delivery", "µs", None, least.delivery);
         table.whole(STEADY, ours.delivery / least.delivery);
         table.add(UPSTREAM, "µs", None, ours.upstream);
         table.generator("fan-out, steady, 1000 clients", respool.generator);
-        for (peer, world) in &mut peers {
-            let theirs = steady(world, scale.events / 4);
+        peers.retain_mut(|(peer, world)| {
+            let Some(theirs) = attempt(*peer, || steady(world, scale.events.div_ceil(4))) else {
+                return false;
+            };
             table.beside(peer.name(), STEADY, "× floor", theirs.delivery / least.delivery);
             table.beside(peer.name(), UPSTREAM, "µs", theirs.upstream);
-        }
+            true
+        });
         let [least, ours] = [&mut floor, &mut respool].map(|world| burst(world, 2));
         table.add("... the floor: CPU of a delivery in a burst", "µs", None, least);
         table.whole(BURST, ours / least);
         table.generator("fan-out, bursts", respool.generator);
-        for (peer, world) in &mut peers {
-            table.beside(peer.name(), BURST, "× coalescing floor", burst(world, 1) / least);
-        }
+        peers.retain_mut(|(peer, world)| {
+            let Some(theirs) = attempt(*peer, || burst(world, 1)) else { return false };
+            table.beside(peer.name(), BURST, "× coalescing floor", theirs / least);
+            true
+        });
     }
 }
 

@@ -1,15 +1,13 @@
 //! An event whose type stands in its data, among what such servers send: names, numbers, lists, text with escapes.
 
-use std::{
-    fmt::Write as _,
-    hint::black_box,
-    time::{Duration, Instant},
-};
+use std::{fmt::Write as _, hint::black_box, time::Duration};
 
 use respool::{
     rules::{Globs, Kind, Rules},
     sse::Splitter,
 };
+
+use crate::measure;
 
 pub(crate) struct Event {
     frame: String,
@@ -51,17 +49,17 @@ impl Event {
         Self { frame, rules: Rules { kind, ephemeral: Some(types), ..Rules::default() } }
     }
 
-    /// The time that it takes to read its type so many times.
+    /// The processor time that it takes to read its type so many times.
     pub(crate) fn read(&self, times: u64) -> Duration {
         let mut took = Duration::ZERO;
         let splitter = &mut Splitter::new(1 << 20);
         let measure = |frame: respool::sse::Frame<'_>| {
             assert_eq!(self.rules.kind(&frame).as_deref(), Some("message.part.updated"));
-            let start = Instant::now();
+            let before = measure::own_cpu();
             for _ in 0..times {
                 black_box(self.rules.kind(black_box(&frame)));
             }
-            took = start.elapsed();
+            took = measure::own_cpu() - before;
         };
         splitter.feed(self.frame.as_bytes(), measure).unwrap();
         took

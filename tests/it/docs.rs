@@ -15,6 +15,8 @@ use respool::{
 use super::{command::respool, contract, deploy};
 
 mod ends;
+#[path = "../bench/limits.rs"]
+mod limits;
 mod memory;
 mod removal;
 mod shown;
@@ -27,7 +29,8 @@ const BENCH: &str = include_str!("../bench/main.rs");
 const SHARED: &str = "[[route]]\npath = '/e'\nmode = 'shared'\nkey = ['path']\nadmit = 'none'\n";
 
 /// Tables whose rows are no claims about what happens.
-const OTHER_TABLES: [&str; 5] = ["mode", "what | bytes", "strain", "flood of HTTP/2", "part"];
+const OTHER_TABLES: [&str; 7] =
+    ["mode", "what | bytes", "strain", "flood of HTTP/2", "part", "beside others", "load generator"];
 
 /// The pages, by name.
 fn pages() -> Vec<(String, String)> {
@@ -261,6 +264,24 @@ fn the_latencies_are_rows_of_the_benchmark() {
         let limit: f64 = rest.split("Some(").nth(1).unwrap().split(')').next().unwrap().parse().unwrap();
         let line = page.lines().find(|line| line.starts_with(said)).unwrap();
         assert!(line.ends_with(&format!(" | {limit} times as long as without them |")), "{line}");
+    }
+}
+
+/// Each limit of a whole run is a row of the page, and each row with a limit is one of the benchmark's.
+#[test]
+fn the_performance_page_has_each_limit_of_the_benchmark() {
+    let page = page("performance.md");
+    let table = page.split("\n\n").find(|part| part.starts_with("| what is measured | at most |")).unwrap();
+    let said: Vec<String> =
+        table.lines().skip(2).map(|row| row.split(" | ").take(2).collect::<Vec<_>>().join(" | ")).collect();
+    let limits = limits::LIMITS.map(|(what, unit, limit)| format!("| {what} | {limit} {unit}"));
+    assert_eq!(said, limits);
+    let verdicts = table.lines().skip(2).map(|row| row.split(" | ").skip(2).collect::<Vec<_>>());
+    for (cells, (what, unit, limit)) in verdicts.zip(limits::LIMITS) {
+        let [measured, verdict] = cells[..] else { panic!("{what}: {cells:?}") };
+        let figure: f64 = measured.strip_suffix(unit).unwrap().trim().parse().unwrap();
+        let over = if figure > limit { "over |" } else { "|" };
+        assert_eq!(verdict, over, "{what}");
     }
 }
 

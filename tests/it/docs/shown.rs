@@ -347,4 +347,6 @@ hardening.md ... the events of those who read
   who_reads_nothing_costs_little_and_keeps_nothing_from_others
 hardening.md ... an event to those who read
   the_latencies_are_rows_of_the_benchmark
+performance.md
+  the_performance_page_has_each_limit_of_the_benchmark
 ";
