@@ -5,6 +5,7 @@
 
 mod globs;
 mod guard;
+mod json;
 mod marks;
 mod pointer;
 

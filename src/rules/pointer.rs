@@ -2,7 +2,9 @@
 
 use std::{fmt, str::FromStr};
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer as _, Visitor};
+
+use super::json::Place;
 
 /// Where a value stands in a JSON text.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -43,115 +45,79 @@ fn unescaped(step: &str) -> Option<String> {
 impl Pointer {
     /// The text of the string, number or truth value that stands there. Reading ends with it: what follows in the
     /// data is not looked at, and of a repeated name the first one counts. `None` where there is nothing, something
-    /// else (a number that others would be taken for is), or where the data up to there is no JSON.
+    /// else (a number that others would be taken for is), or where the data up to there is no JSON; but of strings that
+    /// are passed over, it is not looked at whether they are UTF-8 and which surrogates their escapes name.
     #[must_use]
     pub fn find(&self, data: &[u8]) -> Option<String> {
-        let mut found = None;
-        let mut json = serde_json::Deserializer::from_slice(data);
-        // The walk ends in an error when it has found what it looks for, so that the rest is not read.
-        let _ = Walk { steps: &self.steps, found: &mut found }.deserialize(&mut json);
-        found
+        let place = self.steps.iter().try_fold(Place::start(data), |place, step| child(place, step))?;
+        // Text and numbers are for serde_json to read.
+        serde_json::Deserializer::from_slice(place.rest()).deserialize_any(Scalar).ok()
     }
+}
+
+/// Before the value that has this name, or this number, in the one at `place`.
+fn child<'a>(place: Place<'a>, step: &str) -> Option<Place<'a>> {
+    match place.token()? {
+        (b'{', place) => member(place, step),
+        (b'[', place) => element(place, step.parse().ok()?),
+        _ => None,
+    }
+}
+
+fn member<'a>(mut place: Place<'a>, step: &str) -> Option<Place<'a>> {
+    loop {
+        let start = place.behind(b'"')?;
+        let end = start.string()?;
+        let value = end.behind(b':')?;
+        if is(start.until(end), step)? {
+            return Some(value);
+        }
+        place = value.value()?.behind(b',')?;
+    }
+}
+
+fn element(place: Place<'_>, index: usize) -> Option<Place<'_>> {
+    (0..index).try_fold(place, |place, _| place.value()?.behind(b','))
+}
+
+/// Whether a name, its closing quote included, is this one; `None` where it is no text.
+fn is(quoted: &[u8], step: &str) -> Option<bool> {
+    let (_, name) = quoted.split_last()?;
+    if name.contains(&b'\\') {
+        let name: String = serde_json::from_slice(&[b"\"", quoted].concat()).ok()?;
+        return Some(name == step);
+    }
+    Some(str::from_utf8(name).ok()? == step)
 }
 
 /// Below it every whole number has a floating point number of its own.
 const EXACT: f64 = (1_u64 << 53) as f64;
 
-/// The way that is left to go.
-struct Walk<'a> {
-    steps: &'a [String],
-    found: &'a mut Option<String>,
-}
+/// The text of what is no list, no object, and not null.
+struct Scalar;
 
-impl Walk<'_> {
-    fn take<E: serde::de::Error>(self, text: impl fmt::Display) -> Result<(), E> {
-        if self.steps.is_empty() {
-            *self.found = Some(text.to_string());
-        }
-        // Whether it was found or cannot be: nothing that follows matters.
-        Err(E::custom("read as far as it matters"))
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Walk<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
-        json.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Walk<'_> {
-    type Value = ();
+impl Visitor<'_> for Scalar {
+    type Value = String;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
+        f.write_str("a string, a number or a truth value")
     }
 
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
-        self.take(text)
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<String, E> {
+        Ok(text.to_owned())
     }
-    fn visit_bool<E: serde::de::Error>(self, truth: bool) -> Result<(), E> {
-        self.take(truth)
+    fn visit_bool<E: serde::de::Error>(self, truth: bool) -> Result<String, E> {
+        Ok(truth.to_string())
     }
-    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<(), E> {
-        self.take(number)
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<String, E> {
+        Ok(number.to_string())
     }
-    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<(), E> {
-        self.take(number)
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<String, E> {
+        Ok(number.to_string())
     }
-    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<(), E> {
+    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<String, E> {
         // A whole number comes so when it is too large to be told from its neighbours.
-        if number.abs() < EXACT { self.take(number) } else { Err(E::custom("no number of ours")) }
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Some((step, rest)) = self.steps.split_first() else {
-            return Err(A::Error::custom("an object is no type"));
-        };
-        while let Some(is_it) = map.next_key_seed(Is(step))? {
-            if is_it {
-                return map.next_value_seed(Walk { steps: rest, found: self.found });
-            }
-            map.next_value::<IgnoredAny>()?;
-        }
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        let Some((step, rest)) = self.steps.split_first() else {
-            return Err(A::Error::custom("an array is no type"));
-        };
-        let index: usize = step.parse().map_err(A::Error::custom)?;
-        for _ in 0..index {
-            if seq.next_element::<IgnoredAny>()?.is_none() {
-                return Ok(());
-            }
-        }
-        seq.next_element_seed(Walk { steps: rest, found: self.found }).map(|_| ())
-    }
-}
-
-/// Compares a name without keeping it.
-struct Is<'a>(&'a str);
-
-impl<'de> DeserializeSeed<'de> for Is<'_> {
-    type Value = bool;
-
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<bool, D::Error> {
-        json.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Is<'_> {
-    type Value = bool;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<bool, E> {
-        Ok(name == self.0)
+        if number.abs() < EXACT { Ok(number.to_string()) } else { Err(E::custom("no number of ours")) }
     }
 }
 
@@ -214,7 +180,18 @@ mod tests {
         let deep = "{\"a\":".repeat(100_000);
         assert_eq!(pointer.find(deep.as_bytes()), None);
         assert_eq!(pointer.find("[".repeat(100_000).as_bytes()), None);
-        let _ = pointer.find(b"{\"a\":\"\xff\",\"type\":\"a\"}");
+    }
+
+    #[test]
+    fn names_and_what_is_found_are_text_and_of_the_rest_it_is_not_asked() {
+        let pointer: Pointer = "/type".parse().unwrap();
+        assert_eq!(pointer.find(b"{\"\xff\":1,\"type\":\"a\"}"), None);
+        assert_eq!(pointer.find(b"{\"type\":\"\xff\"}"), None);
+        assert_eq!(pointer.find(b"{\"a\":[\"\xff\",{\"\xff\":1}],\"type\":\"a\"}").as_deref(), Some("a"));
+        check("/type", r#"{"\ud800":1,"type":"a"}"#, None);
+        check("/type", r#"{"x":"\ud800","type":"a"}"#, Some("a"));
+        check("/type", r#"{"t\u0079pe":"a"}"#, Some("a"));
+        check("/a\\n", r#"{"a\n":1,"a\\n":2}"#, Some("2"));
     }
 
     #[test]
