@@ -1,5 +1,6 @@
 //! What it costs, in one table: `cargo bench`; of one group of rows: `cargo bench -- idle`. With `-- --quick`, one short
-//! round that shows that all of it works and nothing costs twice what it may.
+//! round that shows that all of it works and nothing costs twice what it may. With `-- instructions`, what the inside
+//! takes, counted by valgrind and held to what it was.
 //!
 //! Figures are ratios within one run, or bytes: what a processor makes of them cancels out. Each is the median of five
 //! rounds. Every client checks that it gets each event once and in order; a gap or a repeat ends the run.
@@ -15,6 +16,8 @@
 
 /// What limits and checks cost.
 mod checks;
+/// What is counted, instruction by instruction.
+mod counted;
 /// What counting costs.
 mod counting;
 /// Many clients at once that are no help.
@@ -30,6 +33,8 @@ mod floor;
 mod frames;
 /// One that has nothing to do.
 mod idle;
+/// How many instructions there are.
+mod instructions;
 /// How long an event takes.
 mod latency;
 /// What may be.
@@ -123,9 +128,15 @@ fn main() -> ExitCode {
         floor::run(upstream.parse().unwrap());
         return ExitCode::SUCCESS;
     }
+    if let Some(code) = instructions::main(&arguments) {
+        return code;
+    }
     let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
     // Only `cargo bench` says so: run as one of all targets by `cargo test`, it is a test.
     let test = !has("--bench");
+    if test {
+        instructions::try_each();
+    }
     let quick = has("--quick") || test;
     let peers = if has("--peers") || !quick { Peer::installed() } else { Vec::new() };
     let scale = Scale { peers, ..if quick { QUICK } else { FULL } };
