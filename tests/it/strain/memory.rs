@@ -221,7 +221,7 @@ async fn what_was_a_flood_leaves_nothing_behind() {
             if visit.request().await {
                 let hundred =
                     chunk(&"data: a little event of the kind that there are many of\n\n".repeat(100));
-                let _ = visit.try_send(format!("{STREAM}{}", hundred.repeat(100))).await;
+                let _ = visit.try_send(format!("{STREAM}{}", hundred.repeat(40))).await;
                 let _ = visit.try_send(chunk("data: last\n\n")).await;
                 visit.rest().await;
             }
