@@ -283,11 +283,15 @@ where
 
     /// What a client speaks, if it says so in time.
     async fn protocol<T: Socket, K: Unpin>(&self, client: &mut Client<T, K>) -> Option<Protocol> {
-        tokio::select! {
-            protocol = timeout(self.limits.header_timeout, client.protocol()) => protocol.ok()?.ok(),
+        let protocol = tokio::select! {
+            protocol = timeout(self.limits.header_timeout, client.protocol()) => protocol,
             // Nothing was asked for yet.
-            () = self.drain.begun() => None,
+            () = self.drain.begun() => return None,
+        };
+        if protocol.is_err() && client.has_ahead() {
+            self.overuses.note_head(self.limits.header_timeout);
         }
+        protocol.ok()?.ok()
     }
 
     /// A connection on which nothing was asked for as long as a head may take ends, as one of HTTP/1 does.

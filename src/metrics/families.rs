@@ -57,7 +57,7 @@ impl Global {
             cut_connections: counts(
                 to,
                 "respool_connections_cut",
-                "Client connections that were ended for what their clients did, by what it was",
+                "Client connections that were ended for what their clients did, or took too long for, by what it was",
             ),
             streams: levels(to, "respool_streams", "Streams that exist: compare with limits.streams"),
             lingering: level(

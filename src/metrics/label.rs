@@ -202,8 +202,10 @@ label! {
 }
 
 label! {
-    /// What a client did so much of that its connection was ended.
+    /// What a client did so much of, or took so long for, that its connection was ended.
     Overuse, "reason" {
+        /// It began a head and did not come to its end in time.
+        Head = "head",
         /// It sent frames of HTTP/2 that ask for nothing.
         Frames = "frames",
         /// It gave up requests before they were answered.

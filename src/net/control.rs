@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf},
     net::{TcpStream, UnixStream},
@@ -328,15 +328,17 @@ impl<S: Socket, K> Client<S, K> {
     /// The socket's.
     pub async fn protocol(&mut self) -> io::Result<Protocol> {
         poll_fn(|cx| self.socket.poll_open(cx)).await?;
-        let mut ahead = BytesMut::new();
-        let protocol = poll_fn(|cx| self.poll_protocol(cx, &mut ahead)).await?;
-        self.ahead = ahead.freeze();
-        Ok(protocol)
+        poll_fn(|cx| self.poll_protocol(cx)).await
     }
 
-    fn poll_protocol(&mut self, cx: &mut Context<'_>, ahead: &mut BytesMut) -> Poll<io::Result<Protocol>> {
+    /// Whether something was read that is to be read again.
+    pub(crate) fn has_ahead(&self) -> bool {
+        !self.ahead.is_empty()
+    }
+
+    fn poll_protocol(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Protocol>> {
         loop {
-            if let Some(protocol) = Protocol::told_by(ahead) {
+            if let Some(protocol) = Protocol::told_by(&self.ahead) {
                 return Poll::Ready(Ok(protocol));
             }
             // As much as most heads have: what is left is read by one more call.
@@ -347,7 +349,7 @@ impl<S: Socket, K> Client<S, K> {
                 // Half a preface is no request either; who serves HTTP/1 finds the end for himself.
                 return Poll::Ready(Ok(Protocol::Http1));
             }
-            ahead.extend_from_slice(buf.filled());
+            self.ahead = [&self.ahead, buf.filled()].concat().into();
         }
     }
 

@@ -1,7 +1,11 @@
-//! What a connection of HTTP/2 is ended for: that its client did more of something than is taken. Each is counted, and told
-//! in the log; none of these limits is a setting.
+//! What a connection is ended for: that its client did more of something than is taken, by HTTP/2, or took longer for a head
+//! than is waited. Each is counted, and told in the log; none of these limits is a setting.
 
-use std::{error::Error as _, sync::Arc, time::Instant};
+use std::{
+    error::Error as _,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use h2::Reason;
 
@@ -22,6 +26,7 @@ pub(super) struct Overuses {
 
 #[derive(Debug, Default)]
 struct Told {
+    head: Seldom,
     frames: Seldom,
     given_up: Seldom,
     protocol: Seldom,
@@ -31,6 +36,20 @@ impl Overuses {
     /// Those that are counted here.
     pub(super) fn counted(counts: Counts<Overuse>) -> Self {
         Self { counts: Some(counts), told: Arc::default() }
+    }
+
+    /// A client began a head, and did not come to its end within this time.
+    pub(super) fn note_head(&self, limit: Duration) {
+        self.note(Overuse::Head, &self.told.head, |reason, times| {
+            let setting = FIXED;
+            tracing::warn!(
+                reason,
+                ?limit,
+                setting,
+                times,
+                "a connection was ended: the head of its request did not come in time"
+            );
+        });
     }
 
     /// A client sent more frames that ask for nothing than so many at once.

@@ -120,6 +120,11 @@ where
             tokio::select! {
                 ended = turn => match ended {
                     Some(ended) => {
+                        // What of a head is there is with hyper still.
+                        let has_begun = || connection.into_parts().is_some_and(|parts| !parts.read_buf.is_empty());
+                        if ended.as_ref().is_err_and(hyper::Error::is_timeout) && has_begun() {
+                            self.overuses.note_head(self.limits.header_timeout);
+                        }
                         note(ended);
                         return None;
                     }

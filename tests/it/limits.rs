@@ -1,5 +1,6 @@
 //! Memory, lingering connections, streams: bounded by configuration, whatever clients and upstreams do.
 
+mod heads;
 mod overused;
 mod told;
 

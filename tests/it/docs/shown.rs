@@ -320,6 +320,7 @@ hardening.md
   each_target_takes_its_corpus
 hardening.md slow: a head
   a_head_has_ten_seconds slow_clients_hold_up_nobody_else
+  a_head_that_comes_in_time_is_answered_and_one_that_does_not_is_counted who_asks_for_nothing_is_not_counted
 hardening.md slow: a body that pauses
   a_body_that_does_not_go_on_is_given_up_with_a_408 by_http2_the_stream_alone_is_given_up
 hardening.md slow: a body that goes on

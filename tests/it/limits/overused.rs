@@ -33,13 +33,13 @@ impl Told {
         let line = log.lines().find(|line| line.contains(MESSAGE)).unwrap();
         let facts = ["\"level\":\"WARN\"", &format!("\"reason\":\"{reason}\""), "\"times\":1", fact];
         assert!(facts.iter().all(|fact| line.contains(fact)), "{line}");
-        for other in ["frames", "given_up", "protocol"].into_iter().filter(|other| *other != reason) {
+        for other in ["head", "frames", "given_up", "protocol"].into_iter().filter(|other| *other != reason) {
             assert_eq!(self.metric(&cut(other)).await, 0, "{other}");
         }
     }
 
     async fn has_ended_none(&self) {
-        for reason in ["frames", "given_up", "protocol"] {
+        for reason in ["head", "frames", "given_up", "protocol"] {
             assert_eq!(self.metric(&cut(reason)).await, 0, "{reason}");
         }
         self.is_silent();

@@ -50,6 +50,7 @@ const SHOWN: &[(&str, &[&str], &str)] = &[
     ("respool_connections", &[""], "limits::told::a_client_beyond_limits_connections_waits"),
     ("respool_config_loaded_timestamp_seconds", &[""], HANGUP),
     ("respool_descriptor_shortages_total", &[""], "strain/descriptors::where_descriptors_run_out_clients_wait_and_all_else_goes_on"),
+    ("respool_connections_cut_total", &["head"], "limits::heads::a_head_that_was_begun_and_does_not_come_is_told_of"),
     ("respool_connections_cut_total", &["frames"], "limits::overused::frames_beyond_two_thousand_that_ask_for_nothing_end_their_connection"),
     ("respool_connections_cut_total", &["given_up"], "limits::overused::requests_beyond_a_hundred_that_are_given_up_end_their_connection"),
     ("respool_connections_cut_total", &["protocol"], "limits::overused::what_http_2_is_known_to_be_abused_with_ends_its_connection"),
