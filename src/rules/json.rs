@@ -43,9 +43,11 @@ impl<'a> Place<'a> {
         loop {
             let byte = *self.text.get(self.at)?;
             self.at += 1;
-            match byte {
-                b' ' | b'\n' | b'\t' | b'\r' => {}
-                byte => return Some((byte, self)),
+            if byte > b' ' {
+                return Some((byte, self));
+            }
+            if !matches!(byte, b' ' | b'\n' | b'\t' | b'\r') {
+                return None;
             }
         }
     }
@@ -89,17 +91,17 @@ impl<'a> Place<'a> {
             self = match byte {
                 b'"' => behind.string()?,
                 b'-' | b'0'..=b'9' => behind.number(byte)?,
-                b'{' => match behind.behind(b'}') {
-                    Some(end) => end,
-                    None => {
+                b'{' => match behind.token()? {
+                    (b'}', end) => end,
+                    _ => {
                         around.enter(true);
                         self = behind.name()?;
                         continue;
                     }
                 },
-                b'[' => match behind.behind(b']') {
-                    Some(end) => end,
-                    None => {
+                b'[' => match behind.token()? {
+                    (b']', end) => end,
+                    _ => {
                         around.enter(false);
                         self = behind;
                         continue;
@@ -117,15 +119,16 @@ impl<'a> Place<'a> {
                 }
                 let (byte, behind) = self.token()?;
                 self = behind;
-                match (byte, around.is_object()) {
-                    (b',', false) => break,
-                    (b',', true) => {
+                if byte == b',' {
+                    if around.is_object() {
                         self = self.name()?;
-                        break;
                     }
-                    (b']', false) | (b'}', true) => around.leave(),
-                    _ => return None,
+                    break;
                 }
+                if byte != around.end() {
+                    return None;
+                }
+                around.leave();
             }
         }
     }
@@ -201,7 +204,9 @@ impl<'a> Place<'a> {
     #[inline(always)]
     fn skips(&mut self, is_one: impl Fn(&u8) -> bool) -> bool {
         let is_one = self.text.get(self.at).is_some_and(is_one);
-        self.at += usize::from(is_one);
+        if is_one {
+            self.at += 1;
+        }
         is_one
     }
 
@@ -227,6 +232,11 @@ impl Around {
 
     fn is_object(&self) -> bool {
         self.inner & 1 == 1
+    }
+
+    /// What ends the innermost.
+    fn end(&self) -> u8 {
+        if self.is_object() { b'}' } else { b']' }
     }
 
     fn enter(&mut self, is_object: bool) {
