@@ -13,9 +13,9 @@ use crate::counted::{FLAT, ROWS, Row};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bench/instructions.txt");
 
-/// By how much a count may differ from what is expected, made by the same compiler for the same machine.
+/// By how much a count may differ from what is expected, made by the same compiler for the same machine and C library.
 const MARGIN: f64 = 0.05;
-/// The same, made by another compiler; and by how much a count may grow with a hundred times as much retained.
+/// The same, made by another compiler or with another library; and by how much a count may grow with a hundred times as much retained.
 const WIDE: f64 = 0.25;
 
 /// What is asked for by the first argument; `None`, if it is no count.
@@ -97,8 +97,15 @@ impl Made {
         let said = String::from_utf8(output.stdout).expect("text");
         let of =
             |key: &str| said.lines().find_map(|line| line.strip_prefix(key)).unwrap_or("unknown").to_owned();
-        Self { compiler: of("release: "), machine: of("host: ") + features() }
+        Self { compiler: of("release: ") + &library(), machine: of("host: ") + features() }
     }
+}
+
+/// The C library, which copies and allocates.
+fn library() -> String {
+    let output = Command::new("getconf").arg("GNU_LIBC_VERSION").output();
+    let said = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    said.ok().filter(|said| !said.is_empty()).map_or(String::new(), |said| format!(" with {said}"))
 }
 
 /// What memchr and the C library look at when they choose.
